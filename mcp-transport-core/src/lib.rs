@@ -1,3 +1,26 @@
-//! x
+//! Transports that outlive the connection.
+//!
+//! A *connection* is one transport's life; a *session* is what outlives connections. This crate has the words that the
+//! family shares: [`Message`], [`Error`], [`Transport`], [`Connector`] and [`Listener`], and the parts that keep a session
+//! going: who may retry and when, what is sent again and what is settled as unknown, and who lost a seat to whom.
+//!
+//! Decisions live in modules without I/O, tasks or clocks; a few shells act on them.
+#![forbid(unsafe_code)]
 
+pub mod codec;
+pub mod delivery;
+pub mod ending;
+pub mod error;
+pub mod eviction;
 pub mod guard;
+pub mod memory;
+pub mod message;
+pub mod transport;
+pub mod typed;
+
+pub use ending::{Ending, Outcome};
+pub use error::{Error, ErrorKind, EvictionReason, Reconnect};
+pub use eviction::Eviction;
+pub use message::{Defect, Id, Kind, Message};
+pub use transport::{BoxTransport, Connector, Listener, Transport, TransportExt};
+pub use typed::Typed;

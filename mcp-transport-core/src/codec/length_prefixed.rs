@@ -1,0 +1,103 @@
+//! Eight bytes of length, then the payload: the Unity plugin's bridge.
+
+use super::MAX_MESSAGE;
+use crate::error::{Error, ErrorKind};
+use crate::message::Message;
+use bytes::{Buf, BufMut, BytesMut};
+use tokio_util::codec::{Decoder, Encoder};
+
+/// An unsigned 64-bit big-endian length, then that many bytes, in both directions.
+///
+/// The payload need not be JSON. A frame over the limit cannot be told from a peer that lost its place, so it ends the
+/// connection with [`ErrorKind::TooLarge`]; an outgoing one is refused, and the connection stays. Frames of length zero are
+/// heartbeats in the Unity server's reading: they are skipped, at most 16 in a row, and never sent.
+#[derive(Debug)]
+pub struct LengthPrefixed {
+    limit: usize,
+    zeros: u8,
+}
+
+const HEADER: usize = 8;
+const MAX_ZEROS: u8 = 16;
+
+impl LengthPrefixed {
+    /// With a limit of [`MAX_MESSAGE`] a frame, as the plugin (10.1) has it in both directions.
+    pub const fn new() -> Self {
+        Self::with_limit(MAX_MESSAGE)
+    }
+
+    /// With a limit of this many bytes of payload.
+    pub const fn with_limit(limit: usize) -> Self {
+        Self { limit, zeros: 0 }
+    }
+
+    fn checked(&self, size: u64) -> Result<usize, Error> {
+        match usize::try_from(size) {
+            Ok(size) if size <= self.limit => Ok(size),
+            _ => Err(Error::new(ErrorKind::TooLarge {
+                limit: self.limit as u64,
+                size,
+            })),
+        }
+    }
+}
+
+impl Default for LengthPrefixed {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Decoder for LengthPrefixed {
+    type Item = Message;
+    type Error = Error;
+
+    fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Message>, Error> {
+        while let Some(header) = src.first_chunk::<HEADER>() {
+            let size = self.checked(u64::from_be_bytes(*header))?;
+            if size == 0 {
+                self.zeros += 1;
+                if self.zeros > MAX_ZEROS {
+                    let error = Error::new(ErrorKind::Malformed);
+                    return Err(error.context("more than 16 frames of length zero in a row"));
+                }
+                src.advance(HEADER);
+                continue;
+            }
+            let missing = (HEADER + size).saturating_sub(src.len());
+            if missing > 0 {
+                src.reserve(missing);
+                return Ok(None);
+            }
+            self.zeros = 0;
+            src.advance(HEADER);
+            return Ok(Some(Message::from(src.split_to(size).freeze())));
+        }
+        Ok(None)
+    }
+
+    fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<Message>, Error> {
+        match self.decode(src)? {
+            None if !src.is_empty() => {
+                Err(Error::new(ErrorKind::Disconnected).context("the stream ended inside a frame"))
+            }
+            message => Ok(message),
+        }
+    }
+}
+
+impl Encoder<Message> for LengthPrefixed {
+    type Error = Error;
+
+    fn encode(&mut self, message: Message, dst: &mut BytesMut) -> Result<(), Error> {
+        let bytes = message.as_bytes();
+        self.checked(bytes.len() as u64)?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        dst.reserve(HEADER + bytes.len());
+        dst.put_u64(bytes.len() as u64);
+        dst.put_slice(bytes);
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! Losing one's place: why, to whom, when, and what to do. Its wire form is one JSON object.
+
+use crate::error::EvictionReason;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// What a peer told us when it took our place away.
+///
+/// ```
+/// use mcp_transport_core::{Eviction, EvictionReason};
+///
+/// let eviction = Eviction::new(EvictionReason::Superseded)
+///     .by("127.0.0.1:54321")
+///     .at_unix_ms(1_748_345_678_901)
+///     .saying("127.0.0.1:54321 took the bridge. Close it, then call again.");
+/// let read = Eviction::from_notice(&eviction.to_notice()).unwrap();
+/// assert_eq!(read.newcomer(), Some("127.0.0.1:54321"));
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Eviction {
+    reason: EvictionReason,
+    wire_reason: Option<String>,
+    newcomer: Option<String>,
+    at_unix_ms: Option<u64>,
+    text: String,
+}
+
+/// The notice's `reason` for a newer client on a bridge that serves one.
+const STOMPED: &str = "stdio_single_client_stomped";
+
+impl Eviction {
+    /// An eviction of which only the reason is known.
+    pub const fn new(reason: EvictionReason) -> Self {
+        Self {
+            reason,
+            wire_reason: None,
+            newcomer: None,
+            at_unix_ms: None,
+            text: String::new(),
+        }
+    }
+
+    /// Names who took the place: an endpoint, as the host saw it.
+    #[must_use]
+    pub fn by(mut self, newcomer: impl Into<String>) -> Self {
+        self.newcomer = Some(newcomer.into());
+        self
+    }
+
+    /// When, in milliseconds since the Unix epoch, by the host's clock.
+    #[must_use]
+    pub const fn at_unix_ms(mut self, at: u64) -> Self {
+        self.at_unix_ms = Some(at);
+        self
+    }
+
+    /// What happened and the way out, for people and models.
+    #[must_use]
+    pub fn saying(mut self, text: impl Into<String>) -> Self {
+        self.text = text.into();
+        self
+    }
+
+    /// Reads a notice: a JSON object whose `status` is `"evicted"`.
+    ///
+    /// Every other field may be missing or of another type; it is then unknown. Anything else, text that is not JSON or
+    /// not UTF-8 included, is `None` and belongs to whoever reads answers. The frame comes from a fork of the Unity
+    /// plugin; the plugin that most users have installed never sends it.
+    pub fn from_notice(frame: &[u8]) -> Option<Self> {
+        let notice: Lenient<'_> = serde_json::from_slice(frame).ok()?;
+        if text(notice.status)? != "evicted" {
+            return None;
+        }
+        Some(Self {
+            reason: EvictionReason::Superseded,
+            wire_reason: text(notice.reason),
+            newcomer: text(notice.new_client_endpoint),
+            at_unix_ms: notice
+                .evicted_at_unix_ms
+                .and_then(|raw| raw.get().parse().ok()),
+            text: text(notice.error).unwrap_or_default(),
+        })
+    }
+
+    /// The notice as one JSON object, to be framed like any answer.
+    pub fn to_notice(&self) -> Vec<u8> {
+        serde_json::to_vec(&Notice {
+            status: "evicted",
+            reason: self.wire_reason.as_deref().unwrap_or(STOMPED),
+            error: &self.text,
+            new_client_endpoint: self.newcomer.as_deref(),
+            evicted_at_unix_ms: self.at_unix_ms,
+        })
+        .expect("strings and numbers always serialise")
+    }
+
+    /// Why.
+    pub const fn reason(&self) -> EvictionReason {
+        self.reason
+    }
+
+    /// The `reason` as it stood on the wire, where it came from there.
+    pub fn wire_reason(&self) -> Option<&str> {
+        self.wire_reason.as_deref()
+    }
+
+    /// Who took the place.
+    pub fn newcomer(&self) -> Option<&str> {
+        self.newcomer.as_deref()
+    }
+
+    /// When, in milliseconds since the Unix epoch.
+    pub const fn evicted_at_unix_ms(&self) -> Option<u64> {
+        self.at_unix_ms
+    }
+
+    /// What happened and the way out; empty where the host said nothing.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+#[derive(Serialize)]
+struct Notice<'a> {
+    status: &'a str,
+    reason: &'a str,
+    error: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_client_endpoint: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evicted_at_unix_ms: Option<u64>,
+}
+
+/// Each field raw, so that one odd type does not hide the others.
+#[derive(Deserialize)]
+struct Lenient<'a> {
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reason: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    new_client_endpoint: Option<&'a RawValue>,
+    #[serde(borrow)]
+    evicted_at_unix_ms: Option<&'a RawValue>,
+}
+
+fn text(raw: Option<&RawValue>) -> Option<String> {
+    serde_json::from_str(raw?.get()).ok()
+}

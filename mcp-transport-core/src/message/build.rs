@@ -1,0 +1,129 @@
+//! Making messages.
+
+use super::{Id, Message};
+use crate::ending::Ending;
+use crate::error::{Error, ErrorKind};
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct Call<'a, P> {
+    jsonrpc: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a Id>,
+    method: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    params: Option<P>,
+}
+
+#[derive(Serialize)]
+struct Success<'a, R> {
+    jsonrpc: &'static str,
+    id: &'a Id,
+    result: R,
+}
+
+#[derive(Serialize)]
+struct Failure<'a, D> {
+    jsonrpc: &'static str,
+    /// JSON-RPC wants `null` where the id could not be read.
+    id: Option<&'a Id>,
+    error: Body<'a, D>,
+}
+
+#[derive(Serialize)]
+struct Body<'a, D> {
+    code: i32,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<D>,
+}
+
+impl Message {
+    /// A request.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Malformed`] where the parameters do not serialise.
+    ///
+    /// ```
+    /// use mcp_transport_core::{Id, Message};
+    ///
+    /// let ping = Message::request(&Id::from(1), "ping", None::<()>).unwrap();
+    /// assert_eq!(ping.as_str(), Some(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#));
+    /// ```
+    pub fn request(id: &Id, method: &str, params: Option<impl Serialize>) -> Result<Self, Error> {
+        Self::from_json(&Call {
+            jsonrpc: "2.0",
+            id: Some(id),
+            method,
+            params,
+        })
+    }
+
+    /// A notification.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Malformed`] where the parameters do not serialise.
+    pub fn notification(method: &str, params: Option<impl Serialize>) -> Result<Self, Error> {
+        Self::from_json(&Call {
+            jsonrpc: "2.0",
+            id: None,
+            method,
+            params,
+        })
+    }
+
+    /// The successful answer to a request.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Malformed`] where the result does not serialise.
+    pub fn response(id: &Id, result: impl Serialize) -> Result<Self, Error> {
+        Self::from_json(&Success {
+            jsonrpc: "2.0",
+            id,
+            result,
+        })
+    }
+
+    /// The answer to a request that failed; `data` that does not serialise is left out.
+    pub fn error(id: Option<&Id>, code: i32, message: &str, data: Option<impl Serialize>) -> Self {
+        let data = data.and_then(|data| serde_json::to_value(data).ok());
+        let body = Failure {
+            jsonrpc: "2.0",
+            id,
+            error: Body {
+                code,
+                message,
+                data,
+            },
+        };
+        Self::from_json(&body).expect("ids, text and JSON values always serialise")
+    }
+
+    /// Answers a request with an ending of ours: its code, its text, and the family's one shape as `data`.
+    ///
+    /// ```
+    /// use mcp_transport_core::{Error, ErrorKind, Id, Message};
+    ///
+    /// let answer = Message::failure(Some(&Id::from(7)), &Error::new(ErrorKind::Unreachable));
+    /// assert!(answer.as_str().unwrap().contains(r#""outcome":"not_delivered""#));
+    /// ```
+    pub fn failure(id: Option<&Id>, error: &Error) -> Self {
+        Self::ended(id, error.code(), &Ending::from(error))
+    }
+
+    /// Answers a request with a bad ending under this code.
+    pub fn ended(id: Option<&Id>, code: i32, ending: &Ending) -> Self {
+        Self::error(id, code, &ending.message, Some(ending))
+    }
+
+    /// The JSON of any type of yours.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Malformed`] where it does not serialise.
+    pub fn from_json(value: &impl Serialize) -> Result<Self, Error> {
+        match serde_json::to_vec(value) {
+            Ok(bytes) => Ok(Self::from(bytes)),
+            Err(error) => Err(Error::new(ErrorKind::Malformed).because(error)),
+        }
+    }
+}
