@@ -13,6 +13,7 @@ pub mod ending;
 pub mod error;
 pub mod eviction;
 pub mod guard;
+pub mod keepalive;
 pub mod memory;
 pub mod message;
 pub mod transport;
