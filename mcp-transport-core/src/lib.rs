@@ -16,6 +16,7 @@ pub mod guard;
 pub mod keepalive;
 pub mod memory;
 pub mod message;
+pub mod retry;
 pub mod transport;
 pub mod typed;
 
@@ -23,5 +24,6 @@ pub use ending::{Ending, Outcome};
 pub use error::{Error, ErrorKind, EvictionReason, Reconnect};
 pub use eviction::Eviction;
 pub use message::{Defect, Id, Kind, Message};
+pub use retry::RetryPolicy;
 pub use transport::{BoxTransport, Connector, Listener, Transport, TransportExt};
 pub use typed::Typed;
