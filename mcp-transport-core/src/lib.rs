@@ -14,6 +14,7 @@ pub mod error;
 pub mod eviction;
 pub mod guard;
 pub mod keepalive;
+pub mod loopback;
 pub mod memory;
 pub mod message;
 pub mod retry;
