@@ -1,0 +1,106 @@
+//! A tool's parameters as JSON Schema (2020-12), without references, for `tools/list`.
+
+use serde_json::{Map, Value, json};
+
+use super::types::{Kind, Type};
+use super::{Param, Tool, UNITY_INSTANCE};
+
+impl Tool {
+    /// The schema of the tool's arguments: an object that takes the declared parameters and
+    /// `unity_instance`, and nothing else.
+    ///
+    /// [`prepare`](Self::prepare) accepts more than the schema says (numbers as text, for one), so
+    /// that a client which validates and a client which does not both get through.
+    pub fn input_schema(&self) -> Map<String, Value> {
+        let mut properties: Map<_, _> = self
+            .params
+            .iter()
+            .map(|param| (param.name.clone(), property(param)))
+            .collect();
+        properties.insert(UNITY_INSTANCE.to_owned(), instance());
+        let required = self.params.iter().filter(|param| param.required);
+        let required: Vec<_> = required.map(|param| param.name.as_str()).collect();
+
+        let mut schema = Map::new();
+        schema.insert("type".to_owned(), "object".into());
+        schema.insert("properties".to_owned(), properties.into());
+        schema.insert("required".to_owned(), required.into());
+        schema.insert("additionalProperties".to_owned(), false.into());
+        schema
+    }
+}
+
+fn property(param: &Param) -> Value {
+    let mut schema = of_type(&param.ty, param.vector);
+    schema.insert("description".to_owned(), param.description.clone().into());
+    if let Some(default) = &param.default {
+        schema.insert("default".to_owned(), default.clone());
+    }
+    schema.into()
+}
+
+fn instance() -> Value {
+    json!({
+        "type": "string",
+        "description": "The editor this one call is for, when several are connected: `Name@hash` \
+            from mcpforunity://instances, or the beginning of the hash.",
+    })
+}
+
+/// A single alternative stands bare, plain ones share a `type` list, others go under `anyOf`.
+fn of_type(ty: &Type, vector: Option<usize>) -> Map<String, Value> {
+    let mut schema = Map::new();
+    if ty.kinds.contains(&Kind::Any) {
+        return schema;
+    }
+    let mut alternatives: Vec<_> = ty.kinds.iter().map(|kind| of_kind(kind, vector)).collect();
+    if ty.nullable {
+        alternatives.push(named("null"));
+    }
+    if alternatives.len() == 1 {
+        return alternatives.swap_remove(0);
+    }
+    if alternatives
+        .iter()
+        .all(|alternative| alternative.len() == 1)
+    {
+        let types = alternatives
+            .iter()
+            .filter_map(|alternative| alternative.get("type").cloned());
+        schema.insert("type".to_owned(), types.collect());
+    } else {
+        let alternatives = alternatives.into_iter().map(Value::Object);
+        schema.insert("anyOf".to_owned(), alternatives.collect());
+    }
+    schema
+}
+
+fn of_kind(kind: &Kind, vector: Option<usize>) -> Map<String, Value> {
+    let mut schema = named(match kind {
+        Kind::Any => return Map::new(),
+        Kind::Boolean => "boolean",
+        Kind::Integer => "integer",
+        Kind::Number => "number",
+        Kind::Object => "object",
+        Kind::String | Kind::Enum(_) => "string",
+        Kind::Array(_) => "array",
+    });
+    match kind {
+        Kind::Enum(words) => {
+            schema.insert("enum".to_owned(), words.clone().into());
+        }
+        Kind::Array(item) => {
+            schema.insert("items".to_owned(), of_type(item, None).into());
+            if let Some(n) = vector {
+                schema.insert("minItems".to_owned(), n.into());
+                schema.insert("maxItems".to_owned(), n.into());
+            }
+        }
+        _ => {}
+    }
+    schema
+}
+
+fn named(name: &str) -> Map<String, Value> {
+    Map::from_iter([("type".to_owned(), name.into())])
+}
