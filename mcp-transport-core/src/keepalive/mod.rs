@@ -128,7 +128,7 @@ impl KeepAlive {
 
     /// Notes that the peer sent something, be it a pong, a message or a part of one.
     pub fn heard(&mut self, now: Instant) {
-        self.heard_at = self.heard_at.max(now);
+        self.heard_at = now;
         if self.state == State::Pinged {
             self.state = State::Quiet;
             // A timer that should have fired by now may be late by a night: leave it to tell so.

@@ -114,12 +114,13 @@ impl<L: Accept> Family<L> {
                 } else {
                     FamilyState::Rebinding
                 };
-                let is_missing = state == FamilyState::Absent && !self.has_listened;
-                self.wait_for(if is_missing {
+                let was_never_there = state == FamilyState::Absent && !self.has_listened;
+                let wait = if was_never_there {
                     ABSENT_RETRY
                 } else {
                     REBIND_WAIT
-                });
+                };
+                self.wait_for(wait);
                 self.report.bind_failed(state, &error);
             }
         }

@@ -1,20 +1,15 @@
 //! The dial.
 
-use std::net::TcpListener as StdListener;
-
 use mcp_transport_core::ErrorKind;
 use mcp_transport_core::loopback::{connect, connect_host};
 
-fn host(address: &str) -> (StdListener, u16) {
-    let socket = StdListener::bind((address, 0)).expect("loopback can be bound");
-    let port = socket.local_addr().expect("it is bound").port();
-    (socket, port)
-}
+use crate::rig::Lone;
 
 #[tokio::test]
 async fn a_host_on_either_family_alone_is_found() {
     for address in ["127.0.0.1", "::1"] {
-        let (_socket, port) = host(address);
+        let host = Lone::on(address);
+        let port = host.port;
         for dialled in [connect(port).await, connect_host("LocalHost", port).await] {
             let stream = dialled.expect("it listens");
             let peer = stream.peer_addr().expect("it is connected");
@@ -26,7 +21,8 @@ async fn a_host_on_either_family_alone_is_found() {
 
 #[tokio::test]
 async fn an_address_is_taken_at_its_word() {
-    let (_socket, port) = host("127.0.0.1");
+    let host = Lone::on("127.0.0.1");
+    let port = host.port;
     assert!(connect_host("127.0.0.1", port).await.is_ok());
     for v6 in ["[::1]", "::1"] {
         let error = connect_host(v6, port).await.expect_err("nobody is there");
@@ -37,8 +33,13 @@ async fn an_address_is_taken_at_its_word() {
 
 #[tokio::test]
 async fn where_nobody_listens_the_error_says_what_either_address_answered() {
-    let (socket, port) = host("127.0.0.1");
-    drop(socket);
+    let Lone {
+        listener,
+        other,
+        port,
+    } = Lone::on("127.0.0.1");
+    let _reserved = other;
+    drop(listener);
     let error = connect(port).await.expect_err("nobody is there");
     assert_eq!(error.kind(), ErrorKind::Unreachable);
     assert!(error.is_retryable());
@@ -71,17 +72,10 @@ async fn no_other_machine_is_ever_dialled() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn an_address_that_hangs_leaves_the_other_its_chance() {
-    use socket2::{Domain, Socket, Type};
-    use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-
-    let (_v6, port) = host("::1");
-    let hanging = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket can be had");
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    hanging
-        .bind(&address.into())
-        .expect("the port is free in IPv4");
-    hanging.listen(0).expect("it is bound");
-    let _full = TcpStream::connect(address).expect("one has room");
+    let host = Lone::on("::1");
+    let port = host.port;
+    host.other.listen(0).expect("it is bound");
+    let _full = std::net::TcpStream::connect(("127.0.0.1", port)).expect("one has room");
 
     let stream = connect(port).await.expect("IPv6 answers");
     assert!(stream.peer_addr().expect("it is connected").is_ipv6());

@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as Client};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{TcpListener as StdListener, TcpStream as Client};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use mcp_transport_core::loopback::{Accept, Bind, Loopback, Tcp};
+use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
@@ -124,6 +126,37 @@ pub fn sockets() -> (u16, [StdListener; 2]) {
         let port = v4.local_addr().expect("it is bound").port();
         if let Ok(v6) = StdListener::bind(("::1", port)) {
             return (port, [v4, v6]);
+        }
+    }
+}
+
+/// A listener on one family. The other has a socket on the same port that does not listen, so that
+/// it refuses who dials, and no other test can have it.
+pub struct Lone {
+    pub listener: StdListener,
+    pub other: Socket,
+    pub port: u16,
+}
+
+impl Lone {
+    pub fn on(host: &str) -> Self {
+        let host: IpAddr = host.parse().unwrap();
+        let other: IpAddr = match host {
+            IpAddr::V4(_) => Ipv6Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv4Addr::LOCALHOST.into(),
+        };
+        loop {
+            let listener = StdListener::bind((host, 0)).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let address = SocketAddr::new(other, port);
+            let other = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+            if other.bind(&address.into()).is_ok() {
+                return Self {
+                    listener,
+                    other,
+                    port,
+                };
+            }
         }
     }
 }

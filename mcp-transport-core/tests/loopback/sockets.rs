@@ -1,13 +1,12 @@
 //! The operating system's own sockets, and its own faults.
 
-use std::net::TcpListener as StdListener;
 use std::time::Duration;
 
 use mcp_transport_core::loopback::{FamilyState, Loopback, connect, connect_host};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::rig::{LONG, Rig, dial, sockets};
+use crate::rig::{LONG, Lone, Rig, dial, sockets};
 
 #[tokio::test]
 async fn both_families_answer_on_one_port_without_delay() {
@@ -31,8 +30,12 @@ async fn both_families_answer_on_one_port_without_delay() {
 #[tokio::test]
 async fn a_port_that_somebody_else_has_in_one_family_stops_only_that_family() {
     for (taken, free) in [("127.0.0.1", "::1"), ("::1", "127.0.0.1")] {
-        let other = StdListener::bind((taken, 0)).expect("loopback can be bound");
-        let port = other.local_addr().expect("it is bound").port();
+        let Lone {
+            listener: holder,
+            other,
+            port,
+        } = Lone::on(taken);
+        drop(other);
         let mut listener = Loopback::bind(port).expect("the other family can be bound");
         let state = |listener: &Loopback| {
             let health = listener.health();
@@ -46,7 +49,7 @@ async fn a_port_that_somebody_else_has_in_one_family_stops_only_that_family() {
         let _client = dial(free, port);
         listener.accept().await;
 
-        drop(other);
+        drop(holder);
         while state(&listener) != FamilyState::Listening {
             let _ = timeout(Duration::from_millis(50), listener.accept()).await;
         }
