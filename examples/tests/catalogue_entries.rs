@@ -94,11 +94,18 @@ const QUIET: bool = false;
 
 /// Where an entry's types differ from the reference on purpose.
 const OTHER_TYPES: &[(&str, &str)] = &[
-    ("execute_menu_item", "menu_path"), // required: without it the plugin refuses
-    ("manage_gameobject", "action"),    // required, likewise
-    ("manage_gameobject", "look_at_target"), // text first: it may be an object's name
-    ("manage_gameobject", "look_at_up"), // text first: sent as it came
-    ("read_console", "count"),          // `all` is declared
+    // Required: without it the plugin refuses.
+    ("execute_menu_item", "menu_path"),
+    ("manage_gameobject", "action"),
+    // Ids are numbers where find_gameobjects returns them.
+    ("manage_gameobject", "target"),
+    ("manage_gameobject", "parent"),
+    ("manage_gameobject", "reference_object"),
+    // Text first, since it may be an object's name and goes out as it came.
+    ("manage_gameobject", "look_at_target"),
+    ("manage_gameobject", "look_at_up"),
+    // `all` is declared.
+    ("read_console", "count"),
 ];
 
 fn tools() -> &'static [Tool] {
@@ -206,11 +213,13 @@ fn every_entry_agrees_with_the_reference() {
                 assert_eq!(Ok(&param.ty), Type::try_from(text).as_ref(), "{place}");
                 assert_eq!(json!(param.required), theirs["required"], "{place}");
             }
-            if let Some(wire) = theirs["wire_name"]
-                .as_str()
-                .filter(|_| tool.shape.is_none())
-            {
+            // What is no plain name in the reference is a shape's, and tested by what it sends.
+            let plain = |wire: &&str| wire.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            if let Some(wire) = theirs["wire_name"].as_str().filter(plain) {
                 assert_eq!(param.wire.as_deref(), Some(wire), "{place}");
+            }
+            if let Some(default) = theirs.get("default") {
+                assert_eq!(param.default.as_ref(), Some(default), "{place}");
             }
         }
     }

@@ -85,10 +85,13 @@ impl TryFrom<String> for Type {
     }
 }
 
-/// As a person reads it: "a whole number or text".
+/// As a person reads it: "a whole number or an object". Text that only spells another alternative
+/// goes unsaid: "a whole number or text" would not tell what is wrong with "two".
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, kind) in self.kinds.iter().enumerate() {
+        let spelling = |kind: &Kind| *kind == Kind::String && !self.keeps_text();
+        let kinds = self.kinds.iter().filter(|kind| !spelling(kind));
+        for (at, kind) in kinds.enumerate() {
             if at > 0 {
                 f.write_str(" or ")?;
             }

@@ -1,11 +1,21 @@
-//! `manage_gameobject`: components with initial properties, and where a new prefab goes.
+//! `manage_gameobject`: ids as text, components with initial properties, where a new prefab goes.
 
 use serde_json::{Map, Value};
 
 use super::super::problem::Problem;
 use super::Draft;
 
+/// Objects, which clients name by the number that `find_gameobjects` returned, too. The Python
+/// server takes text only, so that is what the plugin is known to get.
+const OBJECTS: [&str; 4] = ["target", "parent", "reference_object", "look_at_target"];
+
 pub(super) fn apply(draft: &mut Draft) -> Result<(), Problem> {
+    for name in OBJECTS {
+        if let Some(Value::Number(id)) = draft.wire.get(name) {
+            let id = id.to_string();
+            draft.wire.insert(name.to_owned(), id.into());
+        }
+    }
     if let Some(given) = draft.wire.remove("componentsToAdd") {
         let list = match given {
             Value::Array(list) => list,
