@@ -1,1 +1,17 @@
-//! x
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod config;
+mod connector;
+mod ending;
+mod handshake;
+mod io;
+mod pulse;
+mod transport;
+mod upgrade;
+mod url;
+
+pub use config::WsConfig;
+pub use connector::WsConnector;
+pub use transport::WsTransport;
+pub use upgrade::{Refusal, Upgrading, upgrade};

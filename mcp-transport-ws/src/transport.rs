@@ -1,0 +1,523 @@
+//! One WebSocket connection as a transport.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: it bounds the goodbye by a timer"
+)]
+
+use crate::config::WsConfig;
+use crate::ending;
+use crate::io::Io;
+use crate::pulse::{Beat, Pulse};
+use futures::{Sink, SinkExt as _, Stream, StreamExt as _};
+use http::HeaderValue;
+use mcp_transport_core::{Error, ErrorKind, Message};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio_tungstenite::tungstenite::error::Error as WsError;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message as Frame, Role};
+
+/// A WebSocket connection, either role: a stream and a sink of [`Message`]s.
+///
+/// Each text or binary message of the wire is one [`Message`], its bytes untouched and uncopied. It goes out as text where
+/// it is UTF-8. `feed` messages while there are more and `flush` once: small ones then share system calls.
+///
+/// # How it ends
+/// The stream yields one `Err` that says why, then `None`:
+///
+/// | what happened | the `Err` |
+/// |---|---|
+/// | the peer closed with a code | [`ErrorKind::from_close_code`]; the reason is its context |
+/// | the peer closed with 1000 | `Evicted(ShuttingDown)`, so that a dial loop knows that it was asked to go |
+/// | the peer closed with 4001 | `Evicted(Superseded)` with an [`Eviction`](mcp_transport_core::Eviction), from the notice if the reason is one |
+/// | the stream of bytes ended or broke | `Disconnected` |
+/// | a message over the limit arrived | `TooLarge`; the peer is told with 1009 |
+/// | text that is not UTF-8 arrived | `Malformed`; 1007 |
+/// | frames against RFC 6455 arrived | `Malformed`; 1002 |
+/// | the peer was silent past the keep-alive | `TimedOut`; 4002 |
+///
+/// After this end closed it, the stream just ends. What is dropped without closing is an end without goodbye for the peer.
+///
+/// A message that is itself over the limit is refused by `start_send` with `TooLarge`; that is the one error after which
+/// the connection goes on.
+///
+/// Keep-alive, answers to pings and the goodbye are driven by reading: keep polling the stream.
+///
+/// # Cancel safety
+/// Reading is cancel safe: a torn message waits for its rest. So are `feed` and `flush`, but for the message that `feed`
+/// had not yet taken. [`close`](Self::close) consumes the transport; dropping its future drops the connection.
+pub struct WsTransport {
+    socket: WebSocketStream<Io>,
+    limit: usize,
+    binary: bool,
+    time_to_close: Duration,
+    subprotocol: Option<HeaderValue>,
+    pulse: Option<Pulse>,
+    phase: Phase,
+    /// What our goodbye says.
+    goodbye: CloseFrame,
+    /// Whom to wake when the other half changed the phase. The engine keeps one waker per half, and the half that polled
+    /// last has it.
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+enum Phase {
+    Open,
+    /// The end is known; the stream tells of it once the peer was told, or the grace is over.
+    Ending {
+        error: Error,
+        grace: Pin<Box<Sleep>>,
+        linger: Linger,
+    },
+    /// Our goodbye is on its way; the peer's ends it.
+    Closing {
+        grace: Pin<Box<Sleep>>,
+        flushed: bool,
+    },
+    Ended(End),
+}
+
+/// Whether to hear the peer out after a goodbye that it did not ask for. If not, the close of a socket with unread bytes
+/// in it resets the connection, and a peer in the middle of a large message never sees why.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Linger {
+    No,
+    Flush,
+    Drain,
+}
+
+/// Who ended it, for the half that was not told.
+enum End {
+    Ours { acknowledged: bool },
+    Theirs(Error),
+}
+
+impl WsTransport {
+    pub(crate) async fn new(
+        io: Io,
+        already_read: Vec<u8>,
+        role: Role,
+        config: &WsConfig,
+        subprotocol: Option<HeaderValue>,
+    ) -> Self {
+        let socket =
+            WebSocketStream::from_partially_read(io, already_read, role, Some(config.engine()));
+        Self {
+            socket: socket.await,
+            limit: config.message_limit(),
+            binary: config.always_binary(),
+            time_to_close: config.time_to_close(),
+            subprotocol,
+            pulse: config.keep_alive_config().map(Pulse::new),
+            phase: Phase::Open,
+            goodbye: ending::close_frame(1000, "").expect("1000 may be sent"),
+            reader: None,
+            writer: None,
+        }
+    }
+
+    /// The subprotocol on which both ends agreed, if any.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_ref()?.to_str().ok()
+    }
+
+    /// Sets what closing will tell the peer, in place of 1000: a code of a host's own dialect, say.
+    ///
+    /// For a transport that is split, or closed through `SinkExt::close`; the reason is cut to 123 bytes.
+    ///
+    /// # Errors
+    /// `Malformed`, if RFC 6455 forbids to send this code; what was set before stays.
+    pub fn set_goodbye(&mut self, code: u16, reason: &str) -> Result<(), Error> {
+        self.goodbye = ending::close_frame(code, reason)?;
+        Ok(())
+    }
+
+    /// Closes with this code and reason, and waits for the peer's half of the goodbye at most for the
+    /// [close time-out](WsConfig::close_timeout). The reason is cut to 123 bytes, at a character.
+    ///
+    /// Messages that still come are dropped; those that were fed before are sent.
+    ///
+    /// # Errors
+    /// `Malformed` if RFC 6455 forbids to send this code, `TimedOut` if the peer did not answer in time, and what ended
+    /// the connection before, if something did. The connection is gone in any case.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the connection; the peer may then see no goodbye.
+    ///
+    /// ```no_run
+    /// # async fn hub(refused: mcp_transport_ws::WsTransport) {
+    /// // A host dialect with a code of its own.
+    /// let _ = refused.close(4400, "register first").await;
+    /// # }
+    /// ```
+    pub fn close(
+        mut self,
+        code: u16,
+        reason: &str,
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        let valid = self.set_goodbye(code, reason);
+        async move {
+            valid?;
+            poll_fn(|cx| Pin::new(&mut self).poll_close(cx)).await?;
+            match self.phase {
+                Phase::Ended(End::Ours {
+                    acknowledged: false,
+                }) => Err(Error::new(ErrorKind::TimedOut).context("the peer did not say goodbye")),
+                Phase::Ended(End::Theirs(error)) | Phase::Ending { error, .. } => Err(error),
+                _ => Ok(()),
+            }
+        }
+    }
+
+    /// [Closes](Self::close) with the code that the family's table of endings has for this kind: an eviction, say.
+    ///
+    /// Kinds without a code are those where nobody is left to tell; `TimedOut` tries 4002, the others 1011.
+    ///
+    /// # Errors
+    /// As [`close`](Self::close).
+    ///
+    /// # Cancel safety
+    /// As [`close`](Self::close).
+    pub fn close_with(
+        self,
+        kind: ErrorKind,
+        reason: &str,
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        self.close(ending::code_for(kind), reason)
+    }
+
+    /// Takes what the engine read; `Some` is for the caller.
+    fn take(&mut self, frame: Option<Result<Frame, WsError>>) -> Option<Message> {
+        match frame {
+            Some(Ok(Frame::Text(text))) => return Some(Message::from(bytes::Bytes::from(text))),
+            Some(Ok(Frame::Binary(bytes))) => return Some(Message::from(bytes)),
+            // The engine has queued the pong, and flushes it with the next read.
+            Some(Ok(Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_))) => {}
+            Some(Ok(Frame::Close(frame))) => match self.phase {
+                Phase::Closing { .. } => self.end(End::Ours { acknowledged: true }),
+                _ => self.will_end(ending::of_close(frame), Linger::Flush),
+            },
+            Some(Err(error)) => self.fail(error),
+            None => self.fail(WsError::ConnectionClosed),
+        }
+        None
+    }
+
+    fn fail(&mut self, error: WsError) {
+        if let Phase::Closing { .. } = self.phase {
+            return self.end(End::Ours {
+                acknowledged: false,
+            });
+        }
+        let goodbye = ending::goodbye_for(&error);
+        let error = ending::of_failure(error);
+        match goodbye {
+            Some(code) => self.say_why(code, error, Linger::Drain),
+            None => self.will_end(error, Linger::No),
+        }
+    }
+
+    /// Ends it from our side, and tells the peer if it still listens.
+    fn say_why(&mut self, code: u16, error: Error, linger: Linger) {
+        let frame = ending::close_frame(code, &error.to_string()).expect("a code of our own table");
+        // If it cannot even be queued, the connection is gone, and so is whom to tell.
+        let _ = self.socket.start_send_unpin(Frame::Close(Some(frame)));
+        self.will_end(error, linger);
+    }
+
+    fn will_end(&mut self, error: Error, linger: Linger) {
+        self.phase = Phase::Ending {
+            error,
+            grace: Box::pin(sleep(self.time_to_close)),
+            linger,
+        };
+        if let Some(writer) = self.writer.take() {
+            writer.wake();
+        }
+    }
+
+    fn end(&mut self, end: End) {
+        self.phase = Phase::Ended(end);
+        for half in [&mut self.reader, &mut self.writer] {
+            if let Some(waker) = half.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Pings for the reading half, without taking the engine's only place for a writer from a writer that waits.
+    fn ping(&mut self, cx: &mut Context<'_>) {
+        // A full buffer is the peer's doing, and ends as silence does.
+        let _ = self
+            .socket
+            .start_send_unpin(Frame::Ping(bytes::Bytes::new()));
+        let _ = match &self.writer {
+            Some(writer) => self
+                .socket
+                .poll_flush_unpin(&mut Context::from_waker(writer)),
+            None => self.socket.poll_flush_unpin(cx),
+        };
+    }
+
+    /// Leaves the timer armed, or the end known.
+    fn poll_keep_alive(&mut self, cx: &mut Context<'_>) {
+        let heard = self.socket.get_mut().take_heard();
+        let Some(pulse) = &mut self.pulse else {
+            return;
+        };
+        if heard {
+            pulse.heard();
+        }
+        match pulse.poll(cx) {
+            Poll::Pending => {}
+            Poll::Ready(Beat::Ping) => {
+                self.ping(cx);
+                // Its timer has a new time, and must be asked again to wake us then.
+                self.poll_keep_alive(cx);
+            }
+            Poll::Ready(Beat::Dead { silence }) => {
+                let error = Error::new(ErrorKind::TimedOut)
+                    .context(format!("nothing heard for {} s", silence.as_secs()));
+                self.say_why(4002, error, Linger::Flush);
+            }
+        }
+    }
+
+    /// Tells the peer of an end that is known here, within the grace.
+    fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Phase::Ending { grace, linger, .. } = &mut self.phase else {
+            return Poll::Ready(());
+        };
+        if *linger == Linger::No || grace.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let linger = *linger;
+        if ready!(self.socket.poll_flush_unpin(cx)).is_err() || linger == Linger::Flush {
+            return Poll::Ready(());
+        }
+        self.shut_down(cx);
+        let mut scratch = [0; 4096];
+        loop {
+            let mut buf = ReadBuf::new(&mut scratch);
+            let read = Pin::new(self.socket.get_mut()).poll_read(cx, &mut buf);
+            if ready!(read).is_err() || buf.filled().is_empty() {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    /// Waits for the peer's half of a goodbye of ours, within the grace.
+    fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Phase::Closing { grace, flushed } = &mut self.phase {
+            if grace.as_mut().poll(cx).is_ready() {
+                self.end(End::Ours {
+                    acknowledged: false,
+                });
+                break;
+            }
+            if !*flushed {
+                match self.socket.poll_flush_unpin(cx) {
+                    Poll::Ready(Ok(())) => *flushed = true,
+                    Poll::Ready(Err(error)) => {
+                        self.fail(error);
+                        break;
+                    }
+                    // Read on: the peer may be as stuck with its own messages.
+                    Poll::Pending => {}
+                }
+            }
+            match self.socket.poll_next_unpin(cx) {
+                Poll::Ready(frame) => drop(self.take(frame)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Tells the peer that no more bytes come. Once, and best effort: dropping the transport tells it, too.
+    fn shut_down(&mut self, cx: &mut Context<'_>) {
+        let _ = Pin::new(self.socket.get_mut()).poll_shutdown(cx);
+    }
+
+    fn writable(&self) -> Result<(), Error> {
+        match &self.phase {
+            Phase::Open => Ok(()),
+            Phase::Ending { error, .. } | Phase::Ended(End::Theirs(error)) => Err(error.clone()),
+            Phase::Closing { .. } | Phase::Ended(End::Ours { .. }) => {
+                Err(Error::new(ErrorKind::Closed))
+            }
+        }
+    }
+
+    fn frame(&self, message: Message) -> Frame {
+        let bytes = message.into_bytes();
+        if self.binary {
+            return Frame::Binary(bytes);
+        }
+        match Utf8Bytes::try_from(bytes.clone()) {
+            Ok(text) => Frame::Text(text),
+            Err(_) => Frame::Binary(bytes),
+        }
+    }
+}
+
+impl Stream for WsTransport {
+    type Item = Result<Message, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            match &mut this.phase {
+                Phase::Open => match this.socket.poll_next_unpin(cx) {
+                    Poll::Ready(frame) => {
+                        if let Some(message) = this.take(frame) {
+                            return Poll::Ready(Some(Ok(message)));
+                        }
+                    }
+                    Poll::Pending => {
+                        this.poll_keep_alive(cx);
+                        if let Phase::Open = this.phase {
+                            keep(&mut this.reader, cx);
+                            return Poll::Pending;
+                        }
+                    }
+                },
+                Phase::Closing { grace, .. } => {
+                    if grace.as_mut().poll(cx).is_ready() {
+                        this.end(End::Ours {
+                            acknowledged: false,
+                        });
+                        continue;
+                    }
+                    match this.socket.poll_next_unpin(cx) {
+                        Poll::Ready(frame) => {
+                            if let Some(message) = this.take(frame) {
+                                return Poll::Ready(Some(Ok(message)));
+                            }
+                        }
+                        Poll::Pending => {
+                            keep(&mut this.reader, cx);
+                            return Poll::Pending;
+                        }
+                    }
+                }
+                Phase::Ending { .. } => {
+                    ready!(this.poll_ending(cx));
+                    let Phase::Ending { error, .. } = &this.phase else {
+                        continue;
+                    };
+                    let error = error.clone();
+                    this.shut_down(cx);
+                    this.end(End::Theirs(error.clone()));
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Phase::Ended(_) => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+impl Sink<Message> for WsTransport {
+    type Error = Error;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let this = self.get_mut();
+        this.writable()?;
+        let polled = this.socket.poll_ready_unpin(cx);
+        this.written(polled, cx)
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
+        let this = self.get_mut();
+        this.writable()?;
+        if message.len() > this.limit {
+            return Err(Error::new(ErrorKind::TooLarge {
+                limit: this.limit as u64,
+                size: message.len() as u64,
+            }));
+        }
+        let frame = this.frame(message);
+        this.socket
+            .start_send_unpin(frame)
+            .map_err(ending::of_failure)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let this = self.get_mut();
+        this.writable()?;
+        let polled = this.socket.poll_flush_unpin(cx);
+        this.written(polled, cx)
+    }
+
+    /// Says goodbye, by default with 1000, and waits for the peer's at most for the
+    /// [close time-out](WsConfig::close_timeout). A peer that does not answer is no error.
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let this = self.get_mut();
+        if let Phase::Open = this.phase {
+            this.phase = Phase::Closing {
+                grace: Box::pin(sleep(this.time_to_close)),
+                flushed: false,
+            };
+            let frame = Frame::Close(Some(this.goodbye.clone()));
+            if let Err(error) = this.socket.start_send_unpin(frame) {
+                this.fail(error);
+            }
+        }
+        if this.poll_closing(cx).is_pending() {
+            keep(&mut this.writer, cx);
+            return Poll::Pending;
+        }
+        this.shut_down(cx);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl WsTransport {
+    /// Remembers who waits to write.
+    fn written(
+        &mut self,
+        polled: Poll<Result<(), WsError>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        match polled {
+            Poll::Pending => {
+                keep(&mut self.writer, cx);
+                Poll::Pending
+            }
+            Poll::Ready(done) => {
+                self.writer = None;
+                Poll::Ready(done.map_err(ending::of_failure))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for WsTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let phase = match &self.phase {
+            Phase::Open => "open",
+            Phase::Ending { .. } => "ending",
+            Phase::Closing { .. } => "closing",
+            Phase::Ended(_) => "ended",
+        };
+        f.debug_struct("WsTransport")
+            .field("phase", &phase)
+            .field("limit", &self.limit)
+            .field("subprotocol", &self.subprotocol)
+            .finish_non_exhaustive()
+    }
+}
+
+fn keep(place: &mut Option<Waker>, cx: &Context<'_>) {
+    match place {
+        Some(waker) => waker.clone_from(cx.waker()),
+        None => *place = Some(cx.waker().clone()),
+    }
+}

@@ -1,0 +1,166 @@
+//! Messages on their way: content, kind of frame, limits, torn frames.
+#![allow(
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "tests own their tasks and timers"
+)]
+
+mod common;
+
+use bytes::Bytes;
+use common::{accepted, dialled, pair, raw};
+use futures::{SinkExt, StreamExt};
+use mcp_transport_core::{ErrorKind, Message};
+use mcp_transport_ws::WsConfig;
+use tokio::io::AsyncWriteExt;
+use tokio_tungstenite::tungstenite::Message as Frame;
+
+#[tokio::test]
+async fn messages_go_both_ways_untouched() {
+    let (mut left, mut right) = pair(1024, WsConfig::new()).await;
+    for text in [
+        "{}",
+        r#"{"jsonrpc" : "2.0", "id":1.0, "method":"ä"}"#,
+        "",
+        "no json",
+    ] {
+        left.send(Message::from(text)).await.unwrap();
+        assert_eq!(right.next().await.unwrap().unwrap(), Message::from(text));
+        right.send(Message::from(text)).await.unwrap();
+        assert_eq!(left.next().await.unwrap().unwrap(), Message::from(text));
+    }
+}
+
+#[tokio::test]
+async fn utf8_goes_as_text_and_the_rest_as_binary() {
+    let (mut ours, mut plain) = dialled(WsConfig::new()).await;
+    ours.send(Message::from("text")).await.unwrap();
+    ours.send(Message::from(vec![0xff, 0])).await.unwrap();
+    assert_eq!(plain.next().await.unwrap().unwrap(), Frame::text("text"));
+    let binary = Frame::binary(vec![0xff, 0]);
+    assert_eq!(plain.next().await.unwrap().unwrap(), binary);
+
+    plain.send(binary).await.unwrap();
+    let message = ours.next().await.unwrap().unwrap();
+    assert_eq!(message.as_bytes().as_ref(), [0xff, 0]);
+}
+
+#[tokio::test]
+async fn text_goes_as_binary_where_the_config_says_so() {
+    let (mut ours, mut plain) = accepted(WsConfig::new().binary(true)).await;
+    ours.send(Message::from("text")).await.unwrap();
+    assert_eq!(plain.next().await.unwrap().unwrap(), Frame::binary("text"));
+}
+
+#[tokio::test]
+async fn a_connection_over_a_pipe_with_room_for_one_byte_works() {
+    let (mut left, mut right) = pair(1, WsConfig::new()).await;
+    let messages: Vec<_> = (0..20).map(|n| Message::from("x".repeat(n * 7))).collect();
+    let sent = messages.clone();
+    let (mut tx, mut rx) = (Vec::new(), Vec::new());
+    let sender = async {
+        for message in sent {
+            left.send(message.clone()).await.unwrap();
+            tx.push(message);
+        }
+    };
+    let receiver = async {
+        while rx.len() < 20 {
+            rx.push(right.next().await.unwrap().unwrap());
+        }
+    };
+    tokio::join!(sender, receiver);
+    assert_eq!(tx, messages);
+    assert_eq!(rx, messages);
+}
+
+#[tokio::test]
+async fn fed_messages_travel_together_and_arrive_in_order() {
+    let (mut left, mut right) = pair(256, WsConfig::new().write_buffer(1024)).await;
+    let (mut sink, _stream) = (&mut left).split();
+    let sender = async {
+        for n in 0..1000 {
+            sink.feed(Message::from(n.to_string())).await.unwrap();
+        }
+        sink.flush().await.unwrap();
+    };
+    let receiver = async {
+        for n in 0..1000 {
+            let message = right.next().await.unwrap().unwrap();
+            assert_eq!(message.as_str().unwrap(), n.to_string());
+        }
+    };
+    tokio::join!(sender, receiver);
+}
+
+#[tokio::test]
+async fn an_outgoing_message_over_the_limit_is_refused_and_the_link_stays() {
+    let (mut left, mut right) = pair(1024, WsConfig::new().max_message(10)).await;
+    let error = left.send(Message::from("12345678901")).await.unwrap_err();
+    assert_eq!(
+        error.kind(),
+        ErrorKind::TooLarge {
+            limit: 10,
+            size: 11
+        }
+    );
+    left.send(Message::from("1234567890")).await.unwrap();
+    assert_eq!(
+        right.next().await.unwrap().unwrap().as_str(),
+        Some("1234567890")
+    );
+}
+
+#[tokio::test]
+async fn an_incoming_message_over_the_limit_ends_the_link_and_the_peer_is_told() {
+    let (mut ours, mut plain) = accepted(WsConfig::new().max_message(10)).await;
+    plain.send(Frame::text("12345678901")).await.unwrap();
+    let reader = async {
+        let error = ours.next().await.unwrap().unwrap_err();
+        assert_eq!(
+            error.kind(),
+            ErrorKind::TooLarge {
+                limit: 10,
+                size: 11
+            }
+        );
+        assert!(ours.next().await.is_none());
+        drop(ours);
+    };
+    let peer = async {
+        let Frame::Close(Some(frame)) = plain.next().await.unwrap().unwrap() else {
+            panic!("no close frame");
+        };
+        assert_eq!(u16::from(frame.code), 1009);
+        while plain.next().await.is_some() {}
+    };
+    tokio::join!(reader, peer);
+}
+
+#[tokio::test]
+async fn a_message_in_many_frames_is_one_message_and_has_one_limit() {
+    let (mut ours, mut wire) = raw(WsConfig::new().max_message(6)).await;
+    // Masked with zeros: text "abc", not final; continuation "def", final.
+    let fragments = [
+        b"\x01\x83\0\0\0\0abc".as_slice(),
+        b"\x80\x83\0\0\0\0def",
+        b"\x01\x84\0\0\0\0abcd",
+        b"\x80\x83\0\0\0\0efg",
+    ];
+    for fragment in fragments {
+        wire.write_all(fragment).await.unwrap();
+    }
+    assert_eq!(ours.next().await.unwrap().unwrap().as_str(), Some("abcdef"));
+    drop(wire);
+    let error = ours.next().await.unwrap().unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::TooLarge { limit: 6, .. }));
+}
+
+#[tokio::test]
+async fn a_single_frame_larger_than_the_library_allows_by_itself_arrives() {
+    let (mut left, mut right) = pair(1024 * 1024, WsConfig::new()).await;
+    let large = Message::from(Bytes::from(vec![b'x'; 17 * 1024 * 1024]));
+    let (sent, received) = tokio::join!(left.send(large.clone()), right.next());
+    sent.unwrap();
+    assert_eq!(received.unwrap().unwrap().len(), large.len());
+}
