@@ -1,5 +1,6 @@
 //! Request ids, compared by value: `1` is `1.0`, and text is unescaped before it is compared.
 
+use serde::de::IgnoredAny;
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -38,22 +39,19 @@ enum Value {
 }
 
 impl Id {
-    /// Reads the JSON text of an id; `None` where it is neither text nor a number.
+    /// Reads the JSON text of an id; `None` where it is neither text nor a number, or no JSON.
     pub fn from_json(json: &str) -> Option<Self> {
         let json = json.trim_ascii();
         match json.as_bytes().first()? {
-            b'"' => {
-                let inner = json.get(1..json.len() - 1)?;
-                let text = match inner.contains('\\') {
-                    true => serde_json::from_str(json).ok()?,
-                    false => Box::from(inner),
-                };
-                Some(Self {
-                    value: Value::Text(text),
-                    raw: None,
-                })
+            b'"' => Some(Self {
+                value: Value::Text(serde_json::from_str(json).ok()?),
+                raw: None,
+            }),
+            // Checked here and not only by a parser of whole messages: a bad number could not be written out again.
+            b'-' | b'0'..=b'9' => {
+                serde_json::from_str::<IgnoredAny>(json).ok()?;
+                Some(number(json))
             }
-            b'-' | b'0'..=b'9' => Some(number(json)),
             _ => None,
         }
     }
@@ -89,7 +87,7 @@ fn number(json: &str) -> Id {
     }
 }
 
-/// A JSON number by value. The grammar was checked by the JSON parser; what cannot be read here stands for itself.
+/// A JSON number by value. Only an exponent beyond 64 bits cannot be read; such a number stands for itself.
 fn canonical(json: &str) -> Value {
     let (negative, rest) = match json.strip_prefix('-') {
         Some(rest) => (true, rest),

@@ -5,7 +5,7 @@ use super::Id;
 /// Looks for the top-level `id` of a JSON object while its bytes pass by, and keeps none of them.
 ///
 /// Some clients write `id` last, so the head alone does not do. An id longer than [`MAX_ID`] bytes is not found; a
-/// message that has no top-level `method` is no request, and nobody waits for an answer to it.
+/// message that has no top-level `method` is no request, and nobody waits for an answer to it. Of two ids neither is taken.
 #[derive(Debug, Default)]
 pub(crate) struct IdScanner {
     depth: u32,
@@ -17,6 +17,7 @@ pub(crate) struct IdScanner {
     key: Key,
     is_value: bool,
     id: Option<Id>,
+    id_seen: bool,
     has_method: bool,
 }
 
@@ -97,9 +98,11 @@ impl IdScanner {
     }
 
     fn end_of_value(&mut self) {
-        if self.key == Key::Id && self.is_value && !self.overflow {
-            self.id = std::str::from_utf8(&self.token)
-                .ok()
+        if self.key == Key::Id && self.is_value {
+            let first = !std::mem::replace(&mut self.id_seen, true);
+            let token = std::str::from_utf8(&self.token).ok();
+            self.id = token
+                .filter(|_| first && !self.overflow)
                 .and_then(Id::from_json);
         }
         self.start_token(false);
@@ -156,5 +159,18 @@ mod tests {
             None
         );
         assert_eq!(scan("\u{0}]]}}\"\\"), None);
+    }
+
+    #[test]
+    fn an_id_that_could_not_be_written_out_again_is_none() {
+        assert_eq!(scan(r#"{"method":"x","id":1abc}"#), None);
+        assert_eq!(scan(r#"{"method":"x","id":"a" "b"}"#), None);
+        assert_eq!(scan(r#"{"method":"x","id":01}"#), None);
+    }
+
+    #[test]
+    fn of_two_ids_neither_is_taken() {
+        assert_eq!(scan(r#"{"id":1,"method":"x","id":2}"#), None);
+        assert_eq!(scan(r#"{"id":1,"method":"x","id":2,"id":3}"#), None);
     }
 }
