@@ -114,12 +114,15 @@ impl<P: Clone> Delivery<P> {
                 limit: self.limits.ops,
             });
         }
-        let bytes = self.bytes.saturating_add(submit.bytes);
-        if bytes > self.limits.bytes {
+        let Some(bytes) = self
+            .bytes
+            .checked_add(submit.bytes)
+            .filter(|&bytes| bytes <= self.limits.bytes)
+        else {
             return Err(Full::Bytes {
                 limit: self.limits.bytes,
             });
-        }
+        };
         self.bytes = bytes;
         self.last_op += 1;
         let op = Op(self.last_op);
@@ -145,7 +148,7 @@ impl<P: Clone> Delivery<P> {
             return Abandoned::Over;
         };
         if entry.state == State::Queued {
-            self.forget(op);
+            self.forget_but_remember(op);
             return Abandoned::Withdrawn;
         }
         if std::mem::replace(&mut entry.abandoned, true) {
@@ -205,8 +208,10 @@ impl<P: Clone> Delivery<P> {
     }
 
     /// The sink refused it: it was never written, and takes its old place again.
+    ///
+    /// Does nothing for one that has [`started`](Self::started): it was written.
     pub fn give_back(&mut self, now: Instant, link: Link, op: Op) {
-        if !self.is_delivered_on(link, op) {
+        if !self.is_on(link, op, State::Delivered) {
             return;
         }
         let entry = self
@@ -220,7 +225,7 @@ impl<P: Clone> Delivery<P> {
 
     /// The host says that it has begun: [`detach`](Self::detach) can no longer claim it untouched.
     pub fn started(&mut self, link: Link, op: Op) {
-        if self.is_delivered_on(link, op) {
+        if self.is_on(link, op, State::Delivered) {
             self.entries
                 .get_mut(&op)
                 .expect("what was delivered has an entry")
@@ -334,13 +339,12 @@ impl<P: Clone> Delivery<P> {
         }
     }
 
-    fn is_delivered_on(&self, link: Link, op: Op) -> bool {
-        self.flight.contains(&op)
-            && self.attached.is_some_and(|attached| attached.link == link)
+    fn is_on(&self, link: Link, op: Op, state: State) -> bool {
+        self.attached.is_some_and(|attached| attached.link == link)
             && self
                 .entries
                 .get(&op)
-                .is_some_and(|entry| entry.links.last() == Some(&link))
+                .is_some_and(|entry| entry.state == state && entry.links.last() == Some(&link))
     }
 
     /// Decides on one operation whose connection went.
@@ -373,7 +377,7 @@ impl<P: Clone> Delivery<P> {
             .get_mut(&op)
             .expect("what is requeued has an entry");
         if entry.abandoned {
-            self.forget(op);
+            self.forget_but_remember(op);
             return;
         }
         entry.state = State::Queued;

@@ -90,7 +90,7 @@ pub struct Handout<P> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the caller must act on each")]
 pub enum Abandoned {
-    /// It was still queued, and the host never sees it.
+    /// It was still queued: no host sees it, or sees it again.
     Withdrawn,
     /// The host has it; an [`Output::Cancel`] is on its way there. A result counts as late.
     Running(Link),
