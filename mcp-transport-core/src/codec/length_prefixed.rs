@@ -56,11 +56,11 @@ impl Decoder for LengthPrefixed {
         while let Some(header) = src.first_chunk::<HEADER>() {
             let size = self.checked(u64::from_be_bytes(*header))?;
             if size == 0 {
-                self.zeros += 1;
-                if self.zeros > MAX_ZEROS {
+                if self.zeros == MAX_ZEROS {
                     let error = Error::new(ErrorKind::Malformed);
                     return Err(error.context("more than 16 frames of length zero in a row"));
                 }
+                self.zeros += 1;
                 src.advance(HEADER);
                 continue;
             }

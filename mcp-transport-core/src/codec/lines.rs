@@ -4,7 +4,7 @@ use super::MAX_MESSAGE;
 use crate::error::{Error, ErrorKind};
 use crate::message::Message;
 use crate::message::scan::IdScanner;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
 /// One JSON text a line.
@@ -29,10 +29,13 @@ pub struct Lines {
     started: bool,
 }
 
+/// A line that is too long, while it passes by.
 #[derive(Debug, Default)]
 struct Skip {
     scanner: IdScanner,
     size: u64,
+    /// True if the last byte was a `\r`, which may belong to the line's end.
+    carriage_return: bool,
 }
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -54,35 +57,57 @@ impl Lines {
     }
 
     fn line(&mut self, mut line: Bytes) -> Option<Message> {
-        if !std::mem::replace(&mut self.started, true) && line.starts_with(BYTE_ORDER_MARK) {
-            line = line.slice(BYTE_ORDER_MARK.len()..);
-        }
         if let Some(mut skip) = self.skipping.take() {
-            skip.scanner.push(&line);
-            let size = skip.size + line.len() as u64;
-            return Some(Message::too_large(
-                skip.scanner.finish(),
-                size,
-                self.limit as u64,
-            ));
+            skip.push(&line);
+            return Some(skip.finish(self.limit));
+        }
+        if !std::mem::replace(&mut self.started, true) && line.starts_with(BYTE_ORDER_MARK) {
+            line.advance(BYTE_ORDER_MARK.len());
         }
         if line.last() == Some(&b'\r') {
             line.truncate(line.len() - 1);
         }
         if line.len() > self.limit {
-            self.skipping = Some(Skip::default());
-            return self.line(line);
+            let mut skip = Skip::default();
+            skip.push(&line);
+            return Some(skip.finish(self.limit));
         }
         (!line.trim_ascii().is_empty()).then(|| Message::from(line))
     }
 
     /// Lets the start of a line that is already too long pass by.
     fn skip(&mut self, src: &mut BytesMut) {
-        let skip = self.skipping.get_or_insert_default();
-        skip.scanner.push(src);
-        skip.size += src.len() as u64;
+        if !std::mem::replace(&mut self.started, true) && src.starts_with(BYTE_ORDER_MARK) {
+            src.advance(BYTE_ORDER_MARK.len());
+        }
+        self.skipping.get_or_insert_default().push(src);
         src.clear();
         self.searched = 0;
+    }
+
+    /// The longest start of a line that may still fit: its end may be a `\r`, and its start a byte-order mark.
+    const fn longest(&self) -> usize {
+        let extra = if self.started {
+            1
+        } else {
+            1 + BYTE_ORDER_MARK.len()
+        };
+        self.limit.saturating_add(extra)
+    }
+}
+
+impl Skip {
+    fn push(&mut self, bytes: &[u8]) {
+        self.scanner.push(bytes);
+        self.size += bytes.len() as u64;
+        if let Some(last) = bytes.last() {
+            self.carriage_return = *last == b'\r';
+        }
+    }
+
+    fn finish(self, limit: usize) -> Message {
+        let size = self.size - u64::from(self.carriage_return);
+        Message::too_large(self.scanner.finish(), size, limit as u64)
     }
 }
 
@@ -106,8 +131,7 @@ impl Decoder for Lines {
             }
         }
         self.searched = src.len();
-        // One byte over may be the `\r` of a line that just fits.
-        if self.skipping.is_some() || src.len() > self.limit + 1 {
+        if self.skipping.is_some() || src.len() > self.longest() {
             self.skip(src);
         }
         Ok(None)
