@@ -1,8 +1,10 @@
 //! Losing one's place: why, to whom, when, and what to do. Its wire form is one JSON object.
 
 use crate::error::EvictionReason;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::fmt;
 
 /// What a peer told us when it took our place away.
 ///
@@ -63,11 +65,12 @@ impl Eviction {
 
     /// Reads a notice: a JSON object whose `status` is `"evicted"`.
     ///
-    /// Every other field may be missing or of another type; it is then unknown. Anything else, text that is not JSON or
+    /// Every other field may be missing or of another type; it is then unknown. Of one that stands there twice the last
+    /// counts. Anything else, text that is not JSON or
     /// not UTF-8 included, is `None` and belongs to whoever reads answers. The frame comes from a fork of the Unity
     /// plugin; the plugin that most users have installed never sends it.
     pub fn from_notice(frame: &[u8]) -> Option<Self> {
-        let notice: Lenient<'_> = serde_json::from_slice(frame).ok()?;
+        let notice: Fields<'_> = serde_json::from_slice(frame).ok()?;
         if text(notice.status)? != "evicted" {
             return None;
         }
@@ -132,18 +135,61 @@ struct Notice<'a> {
 }
 
 /// Each field raw, so that one odd type does not hide the others.
-#[derive(Deserialize)]
-struct Lenient<'a> {
-    #[serde(borrow)]
+#[derive(Default)]
+struct Fields<'a> {
     status: Option<&'a RawValue>,
-    #[serde(borrow)]
     reason: Option<&'a RawValue>,
-    #[serde(borrow)]
     error: Option<&'a RawValue>,
-    #[serde(borrow)]
     new_client_endpoint: Option<&'a RawValue>,
-    #[serde(borrow)]
     evicted_at_unix_ms: Option<&'a RawValue>,
+}
+
+/// By hand, since a derived one would read an array as an object and refuse a field that stands there twice.
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+        let mut fields = Fields::default();
+        while let Some(name) = map.next_key::<Name>()? {
+            let field = match name {
+                Name::Status => &mut fields.status,
+                Name::Reason => &mut fields.reason,
+                Name::Error => &mut fields.error,
+                Name::NewClientEndpoint => &mut fields.new_client_endpoint,
+                Name::EvictedAtUnixMs => &mut fields.evicted_at_unix_ms,
+                Name::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            *field = Some(map.next_value()?);
+        }
+        Ok(fields)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Name {
+    Status,
+    Reason,
+    Error,
+    NewClientEndpoint,
+    EvictedAtUnixMs,
+    #[serde(other)]
+    Other,
 }
 
 fn text(raw: Option<&RawValue>) -> Option<String> {
