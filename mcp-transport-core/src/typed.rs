@@ -34,7 +34,12 @@ pin_project! {
     pub struct Typed<T, Tx, Rx> {
         #[pin]
         inner: T,
-        answers: VecDeque<Message>,
+        // Answers of ours, and at most one message whose room an answer took.
+        waiting: VecDeque<Message>,
+        // True if an answer took the room that the last `poll_ready` promised.
+        spent: bool,
+        // True if an answer was handed over and may still lie in the transport's buffer.
+        unflushed: bool,
         types: PhantomData<fn(Tx) -> Rx>,
     }
 }
@@ -46,7 +51,9 @@ impl<T, Tx, Rx> Typed<T, Tx, Rx> {
     pub(crate) const fn new(inner: T) -> Self {
         Self {
             inner,
-            answers: VecDeque::new(),
+            waiting: VecDeque::new(),
+            spent: false,
+            unflushed: false,
             types: PhantomData,
         }
     }
@@ -60,7 +67,7 @@ impl<T, Tx, Rx> Typed<T, Tx, Rx> {
 impl<T, Tx, Rx> std::fmt::Debug for Typed<T, Tx, Rx> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Typed")
-            .field("answers", &self.answers.len())
+            .field("waiting", &self.waiting.len())
             .finish_non_exhaustive()
     }
 }
@@ -75,7 +82,9 @@ where
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Rx>> {
         loop {
             // Pending or not: answers must leave even if no further message comes, and must not stop reading.
-            let _ = self.as_mut().poll_answers(cx);
+            if self.unflushed || !self.waiting.is_empty() {
+                let _ = self.as_mut().poll_flush_waiting(cx);
+            }
             let this = self.as_mut().project();
             let message = match ready!(this.inner.poll_next(cx)) {
                 Some(Ok(message)) => message,
@@ -85,7 +94,7 @@ where
                 }
                 None => return Poll::Ready(None),
             };
-            if let Some(value) = read(&message, this.answers) {
+            if let Some(value) = read(&message, this.waiting) {
                 return Poll::Ready(Some(value));
             }
         }
@@ -96,18 +105,29 @@ impl<T, Tx, Rx> Typed<T, Tx, Rx>
 where
     T: Sink<Message, Error = Error>,
 {
-    fn poll_answers(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    /// Hands over what waits.
+    fn poll_waiting(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut this = self.project();
-        if this.answers.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        while !this.answers.is_empty() {
+        while !this.waiting.is_empty() {
             ready!(this.inner.as_mut().poll_ready(cx))?;
-            if let Some(answer) = this.answers.pop_front() {
-                this.inner.as_mut().start_send(answer)?;
+            if let Some(message) = this.waiting.pop_front() {
+                *this.spent = true;
+                *this.unflushed = true;
+                this.inner.as_mut().start_send(message)?;
             }
         }
-        this.inner.poll_flush(cx)
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_flush_waiting(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        ready!(self.as_mut().poll_waiting(cx))?;
+        let this = self.project();
+        ready!(this.inner.poll_flush(cx))?;
+        *this.unflushed = false;
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -137,19 +157,30 @@ where
 {
     type Error = Error;
 
-    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.project().inner.poll_ready(cx)
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        ready!(self.as_mut().poll_waiting(cx))?;
+        let this = self.project();
+        ready!(this.inner.poll_ready(cx))?;
+        *this.spent = false;
+        Poll::Ready(Ok(()))
     }
 
     fn start_send(self: Pin<&mut Self>, item: Tx) -> Result<(), Error> {
-        self.project().inner.start_send(Message::from_json(&item)?)
+        let message = Message::from_json(&item)?;
+        let this = self.project();
+        if *this.spent {
+            this.waiting.push_back(message);
+            return Ok(());
+        }
+        this.inner.start_send(message)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.project().inner.poll_flush(cx)
+        self.poll_flush_waiting(cx)
     }
 
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        ready!(self.as_mut().poll_waiting(cx))?;
         self.project().inner.poll_close(cx)
     }
 }
