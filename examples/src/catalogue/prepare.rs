@@ -61,6 +61,23 @@ impl Limits {
     }
 }
 
+impl Call {
+    /// A plain read, as a resource makes it: a command without parameters.
+    pub fn read(command: &'static str, timeout: Duration) -> Self {
+        Self {
+            tool: command,
+            command: Some(command),
+            params: Value::Object(Map::new()),
+            local: Map::new(),
+            replay_safe: true,
+            reload: false,
+            unity_instance: None,
+            timeout,
+            preflight: false,
+        }
+    }
+}
+
 impl Tool {
     /// Checks the arguments and turns them into a call, with the default [`Limits`].
     ///

@@ -1,0 +1,354 @@
+//! Why a call has no answer, in words that say what to do next. Pure.
+
+use super::Port;
+use super::target::NoTarget;
+use crate::hub::{Instance, Lost, Phase, Refused, Standing, Why};
+use mcp_transport_core::loopback::{FamilyHealth, FamilyState};
+use mcp_transport_core::{Ending, Outcome};
+use std::time::{Duration, Instant};
+
+/// A fault that keeps calls from their editor, and what to do about it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Fault {
+    /// One stable word, for programs.
+    pub cause: &'static str,
+    /// What is wrong.
+    pub what: String,
+    /// What to do next.
+    pub next_step: String,
+}
+
+impl Fault {
+    fn new(cause: &'static str, what: impl Into<String>, next_step: impl Into<String>) -> Self {
+        Self {
+            cause,
+            what: what.into(),
+            next_step: next_step.into(),
+        }
+    }
+
+    /// The bad ending of a call that met this fault.
+    pub fn ending(&self, outcome: Outcome, known: &str) -> Ending {
+        Ending::new(
+            outcome,
+            self.cause,
+            format!("{} {known} {}", self.what, self.next_step),
+        )
+    }
+}
+
+/// What is wrong with the port that editors dial, if something is.
+///
+/// The plugin dials 127.0.0.1 unless it was told otherwise, so that family counts; the other is reported beside it.
+pub fn port_fault(port: &Port) -> Option<Fault> {
+    family_fault("127.0.0.1", port.number, &port.health.v4)
+}
+
+/// The same for one family.
+pub fn family_fault(address: &str, port: u16, family: &FamilyHealth) -> Option<Fault> {
+    let last = family
+        .last_failure
+        .as_ref()
+        .map_or_else(String::new, |failure| format!(" ({})", failure.text));
+    match family.state {
+        FamilyState::PortTaken => Some(Fault::new(
+            "port_taken",
+            format!(
+                "Another program holds {address}:{port}{last}, so the editor cannot reach this server there."
+            ),
+            "End that program, or start this server with another --http-url and set the same URL in Unity's MCP window.",
+        )),
+        FamilyState::Rebinding => Some(Fault::new(
+            "listener_down",
+            format!("The listener on {address}:{port} failed{last} and is being bound again."),
+            "Nothing to do: it is tried again several times a second. If it stays so, look at the operating system's error.",
+        )),
+        _ => None,
+    }
+}
+
+/// What is wrong with an editor, if something is.
+pub fn editor_fault(now: Instant, editor: &Instance) -> Option<Fault> {
+    let name = editor.id();
+    match (editor.phase, &editor.running) {
+        (Phase::Quit { since }, _) => Some(Fault::new(
+            "editor_quit",
+            format!(
+                "The editor {name} closed its connection in good order {} ago.",
+                ago(now, since)
+            ),
+            "Open the project in Unity again, or start the MCP session in its window.",
+        )),
+        (Phase::Away { since }, _) => Some(Fault::new(
+            "reloading",
+            format!(
+                "The editor {name} is away for {}: it reloads its scripts, or it crashed.",
+                ago(now, since)
+            ),
+            usual(editor),
+        )),
+        (Phase::Connected, Some((command, since))) if editor.stalled => Some(Fault::new(
+            "main_loop_stalled",
+            format!(
+                "The editor {name} is connected, but its main loop has not answered {command} for {}.",
+                ago(now, *since)
+            ),
+            "Look at the Unity window: a dialog that waits, a long import or a breakpoint stops it.",
+        )),
+        _ => None,
+    }
+}
+
+fn usual(editor: &Instance) -> String {
+    let wait = "Wait: calls are held until it is back.";
+    match editor.last_gap {
+        Some(gap) => format!("{wait} The last time it took {}.", seconds(gap)),
+        None => wait.to_owned(),
+    }
+}
+
+/// No editor could be chosen.
+pub fn no_target(why: &NoTarget, port: Option<&Port>) -> Ending {
+    match why {
+        NoTarget::Nobody => {
+            let fault = port.and_then(port_fault).unwrap_or_else(|| {
+                Fault::new(
+                    "no_editor",
+                    "No Unity editor is connected.",
+                    "Open the project in Unity with the MCP for Unity plugin, set to HTTP and to this server's URL.",
+                )
+            });
+            fault.ending(Outcome::NotDelivered, "Nothing was sent.").retry_after_ms(2_000)
+        }
+        NoTarget::Unknown { wanted, known } => Ending::new(
+            Outcome::NotDelivered,
+            "unknown_instance",
+            format!(
+                "No editor fits unity_instance {wanted:?}. Nothing was sent. Choose one of: {}.",
+                list(known)
+            ),
+        )
+        .retryable(false),
+        NoTarget::Ambiguous { candidates } => Ending::new(
+            Outcome::NotDelivered,
+            "instance_selection_required",
+            format!(
+                "Several editors fit: {}. Nothing was sent. Say which with unity_instance, or once with set_active_instance.",
+                list(candidates)
+            ),
+        )
+        .retryable(false),
+    }
+}
+
+/// The hub did not take the call.
+pub fn refused(
+    now: Instant,
+    why: &Refused,
+    editor: Option<&Instance>,
+    port: Option<&Port>,
+) -> Ending {
+    match (why, editor.and_then(|editor| editor_fault(now, editor))) {
+        (Refused::NoSuchProject, _) => no_target(&NoTarget::Nobody, port),
+        (Refused::Full(full), _) => Ending::new(
+            Outcome::NotDelivered,
+            "overloaded",
+            format!("{full}. Nothing was sent. Send fewer calls at once, and this one again in a second."),
+        )
+        .retry_after_ms(1_000),
+        (Refused::Quit, Some(fault)) => fault.ending(Outcome::NotDelivered, "Nothing was sent."),
+        (Refused::Quit, None) => {
+            Ending::new(Outcome::NotDelivered, "editor_quit", "The editor quit. Nothing was sent. Open it again.")
+        }
+    }
+}
+
+/// The hub ended the call.
+pub fn lost(now: Instant, lost: &Lost, command: &str, editor: Option<&Instance>) -> Ending {
+    let name = editor.map_or_else(
+        || "the editor".to_owned(),
+        |editor| format!("the editor {}", editor.id()),
+    );
+    let (cause, what) = match lost.why {
+        Why::LinkLost => (
+            "reloading",
+            format!(
+                "The connection to {name} broke while it had {command}: it reloads its scripts, or it crashed."
+            ),
+        ),
+        Why::Quit => (
+            "editor_quit",
+            format!("{} closed its connection in good order.", capital(&name)),
+        ),
+        Why::Superseded => (
+            "superseded",
+            format!(
+                "{} fell silent, and another editor of the same project took its place.",
+                capital(&name)
+            ),
+        ),
+        Why::Silent => (
+            "editor_silent",
+            format!(
+                "{} was silent for too long and was given up.",
+                capital(&name)
+            ),
+        ),
+        Why::HoldExpired => return expired(now, lost.outcome, editor),
+    };
+    let known = match lost.outcome {
+        Outcome::NotDelivered => "The call was not delivered; sending it again is safe.",
+        _ => {
+            "Whether the call took effect is not known: look at the scene or the file before you send it again."
+        }
+    };
+    Ending::new(lost.outcome, cause, format!("{what} {known}"))
+}
+
+fn expired(now: Instant, outcome: Outcome, editor: Option<&Instance>) -> Ending {
+    let known = match outcome {
+        Outcome::NotDelivered => "The call waited as long as it may and was not delivered.",
+        _ => "The call waited as long as it may; it was handed out before, and only reads.",
+    };
+    match editor.and_then(|editor| editor_fault(now, editor)) {
+        Some(fault) => fault.ending(outcome, known),
+        None => Ending::new(
+            outcome,
+            "busy",
+            format!("The editor is busy with other calls. {known} Try again."),
+        ),
+    }
+}
+
+/// The client's own time-out is near.
+pub fn budget_spent(
+    now: Instant,
+    standing: Option<Standing>,
+    budget: Duration,
+    command: &str,
+    editor: Option<&Instance>,
+) -> Ending {
+    let fault = editor.and_then(|editor| editor_fault(now, editor));
+    let after = seconds(budget);
+    match standing {
+        Some(Standing::Running) => {
+            let (cause, what) = match fault {
+                Some(fault) if fault.cause == "main_loop_stalled" => {
+                    (fault.cause, format!("{} {}", fault.what, fault.next_step))
+                }
+                _ => (
+                    "still_running",
+                    format!("The editor still works on {command} after {after}."),
+                ),
+            };
+            Ending::new(
+                Outcome::Running,
+                cause,
+                format!(
+                    "{what} Its result is kept: ask for it with get_operation and this operation_id. Do not send it again."
+                ),
+            )
+        }
+        _ => {
+            let fault = fault.unwrap_or_else(|| {
+                Fault::new("busy", "The editor is busy with other calls.", "Try again.")
+            });
+            fault
+                .ending(
+                    Outcome::NotDelivered,
+                    &format!("The call waited for {after} and was not delivered."),
+                )
+                .retry_after_ms(1_000)
+        }
+    }
+}
+
+/// The command runs for longer than it may, while the client waits.
+pub fn stuck(now: Instant, command: &str, editor: Option<&Instance>) -> Ending {
+    let fault = editor
+        .and_then(|editor| editor_fault(now, editor))
+        .unwrap_or_else(|| {
+            Fault::new(
+                "main_loop_stalled",
+                format!("The editor has not answered {command} in time."),
+                "Look at the Unity window.",
+            )
+        });
+    fault.ending(
+        Outcome::Running,
+        "The command runs on: ask for its result with get_operation and this operation_id, and do not send it again.",
+    )
+}
+
+/// The plugin gave up waiting for its own main loop. The command keeps running in the editor.
+pub fn plugin_timed_out(error: &str) -> Ending {
+    Ending::new(
+        Outcome::Unknown,
+        "plugin_timed_out",
+        format!(
+            "Unity's plugin gave up waiting for its main loop ({error}), but the command keeps running in the editor. Whether it takes effect is not known: look before you send it again."
+        ),
+    )
+}
+
+/// What a client that waits is told meanwhile.
+pub fn progress(
+    now: Instant,
+    waited: Duration,
+    standing: Option<Standing>,
+    editor: Option<&Instance>,
+) -> String {
+    let so_far = format!("{} s so far", waited.as_secs());
+    match (standing, editor) {
+        (_, None) => format!("waiting for an editor, {so_far}"),
+        (
+            Some(Standing::Away),
+            Some(Instance {
+                phase: Phase::Away { since },
+                last_gap,
+                ..
+            }),
+        ) => {
+            let away = now.saturating_duration_since(*since).as_secs();
+            match last_gap {
+                Some(gap) => format!(
+                    "editor reloading, {away} s so far, usually {}",
+                    seconds(*gap)
+                ),
+                None => format!("editor reloading, {away} s so far"),
+            }
+        }
+        (Some(Standing::Running), Some(editor)) if editor.stalled => {
+            format!("the editor's main loop is stalled, {so_far}")
+        }
+        (Some(Standing::Running), _) => format!("the editor works on it, {so_far}"),
+        _ => format!("waiting behind other calls, {so_far}"),
+    }
+}
+
+fn ago(now: Instant, since: Instant) -> String {
+    seconds(now.saturating_duration_since(since))
+}
+
+fn seconds(duration: Duration) -> String {
+    match duration.as_secs() {
+        0 => format!("{} ms", duration.as_millis()),
+        whole => format!("{whole} s"),
+    }
+}
+
+fn list(ids: &[String]) -> String {
+    if ids.is_empty() {
+        "none is known".to_owned()
+    } else {
+        ids.join(", ")
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(chars).collect()
+    })
+}

@@ -1,0 +1,424 @@
+//! The plugin hub: where Unity editors connect, and where calls wait for them.
+//!
+//! [`State`] decides and is pure; [`Hub`] owns the lock, the timer and the channels; [`socket`] speaks with one plugin.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the shell around the pure state owns its clock and its timer"
+)]
+
+mod late;
+pub mod socket;
+pub mod state;
+mod wire;
+
+pub use state::{
+    Config, Instance, Lost, Phase, Refused, Request, SocketId, Standing, State, Ticket, Why,
+};
+
+use late::Late;
+use mcp_transport_core::delivery::{Abandoned, Op};
+use mcp_transport_core::keepalive::SleepWatch;
+use mcp_transport_core::{ErrorKind, Message};
+use serde_json::Value;
+use state::Output;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::{Notify, mpsc, watch};
+
+/// The hub: a cheap handle, shared by every socket and every client.
+#[derive(Clone)]
+pub struct Hub {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    inner: Mutex<Inner>,
+    rearm: Notify,
+    instances: watch::Sender<Arc<[Instance]>>,
+    wall: Box<dyn Fn() -> SystemTime + Send + Sync>,
+}
+
+struct Inner {
+    state: State,
+    sockets: HashMap<SocketId, mpsc::Sender<ToSocket>>,
+    calls: HashMap<Ticket, Waiting>,
+    /// Calls that nobody waits for, oldest first, and that may still be answered.
+    given_up: VecDeque<(Ticket, Owned)>,
+    late: Late,
+    last_deadline: Option<Instant>,
+}
+
+struct Waiting {
+    events: mpsc::Sender<Event>,
+    owned: Owned,
+}
+
+/// Who may ask for a late result, and by which id.
+#[derive(Clone, Debug)]
+struct Owned {
+    id: String,
+    owner: Option<String>,
+}
+
+/// What happens to a call.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "the caller must act on each")]
+pub enum Event {
+    /// The editor's envelope.
+    Answered(Value),
+    /// No answer will come.
+    Lost(Lost),
+    /// It runs for longer than it may. It may still be answered.
+    Stuck,
+}
+
+/// What a socket's task is told.
+#[derive(Debug)]
+enum ToSocket {
+    Send { message: Message, op: Option<Op> },
+    Close { code: u16, reason: String },
+}
+
+/// Messages that wait for one socket. A plugin has one command at a time, so more means that it does not read.
+const SOCKET_ROOM: usize = 64;
+
+/// Events of one call: stuck, then the end.
+const CALL_ROOM: usize = 4;
+
+/// Calls whose late answer is recognised.
+const MAX_GIVEN_UP: usize = 256;
+
+/// How soon after waking we notice that the machine slept.
+const TICK: Duration = Duration::from_secs(1);
+
+impl Hub {
+    /// A hub with nobody in it, and its timer.
+    pub fn new(config: Config) -> Self {
+        Self::with_wall_clock(config, SystemTime::now)
+    }
+
+    /// The same with another wall clock: what sleep is noticed by.
+    pub fn with_wall_clock(
+        config: Config,
+        wall: impl Fn() -> SystemTime + Send + Sync + 'static,
+    ) -> Self {
+        let inner = Inner {
+            state: State::new(config, random()),
+            sockets: HashMap::new(),
+            calls: HashMap::new(),
+            given_up: VecDeque::new(),
+            late: Late::default(),
+            last_deadline: None,
+        };
+        let shared = Arc::new(Shared {
+            inner: Mutex::new(inner),
+            rearm: Notify::new(),
+            instances: watch::Sender::new(Arc::from([])),
+            wall: Box::new(wall),
+        });
+        tokio::spawn(keep_time(Arc::downgrade(&shared)));
+        Self { shared }
+    }
+
+    /// Every editor that is known, now and whenever that changes.
+    pub fn instances(&self) -> watch::Receiver<Arc<[Instance]>> {
+        self.shared.instances.subscribe()
+    }
+
+    /// The same, as it stands this moment: what runs and what was heard last included.
+    pub fn snapshot(&self) -> Vec<Instance> {
+        self.lock().state.instances()
+    }
+
+    /// Open plugin sockets, and those among them that have not registered.
+    pub fn sockets(&self) -> (usize, usize) {
+        self.lock().state.sockets()
+    }
+
+    /// Sends a command to the editor of a project, now or when it is back.
+    ///
+    /// `owner` is who may ask for a late result.
+    ///
+    /// # Errors
+    /// [`Refused`] says why nothing was sent.
+    pub fn submit(
+        &self,
+        hash: &str,
+        request: Request,
+        owner: Option<String>,
+    ) -> Result<Call, Refused> {
+        let (events, receiver) = mpsc::channel(CALL_ROOM);
+        let owned = Owned {
+            id: format!("{:016x}{:016x}", random(), random()),
+            owner,
+        };
+        let id = owned.id.clone();
+        let ticket = self.touch(|inner, now| {
+            let ticket = inner.state.submit(now, hash, request)?;
+            inner.calls.insert(ticket, Waiting { events, owned });
+            Ok(ticket)
+        })?;
+        Ok(Call {
+            hub: self.clone(),
+            ticket,
+            id,
+            events: receiver,
+            over: false,
+        })
+    }
+
+    /// The late result of an operation, if it came, and if the one who asks is the one who called.
+    pub fn late_result(&self, id: &str, owner: Option<&str>) -> Option<Value> {
+        self.lock().late.get(now(), id, owner)
+    }
+
+    /// True while an operation that its client gave up may still be answered.
+    pub fn is_running(&self, id: &str, owner: Option<&str>) -> bool {
+        let inner = self.lock();
+        let mine = |owned: &Owned| owned.id == id && owned.owner.as_deref() == owner;
+        inner.given_up.iter().any(|(_, owned)| mine(owned))
+            || inner.calls.values().any(|waiting| mine(&waiting.owned))
+    }
+
+    /// Closes every plugin's socket with 1012: the server will be back.
+    pub fn shut_down(&self) {
+        self.touch(|inner, now| inner.state.shut_down(now));
+    }
+
+    fn abandon(&self, ticket: Ticket) -> Abandoned {
+        self.touch(|inner, now| {
+            let abandoned = inner.state.abandon(now, ticket);
+            if let (Some(waiting), Abandoned::Running(_)) = (inner.calls.remove(&ticket), abandoned)
+            {
+                inner.give_up(ticket, waiting.owned);
+            }
+            abandoned
+        })
+    }
+
+    fn open(&self) -> Option<(SocketId, mpsc::Receiver<ToSocket>)> {
+        let (sender, receiver) = mpsc::channel(SOCKET_ROOM);
+        self.touch(|inner, now| {
+            let socket = inner.state.open(now)?;
+            inner.sockets.insert(socket, sender);
+            Some((socket, receiver))
+        })
+    }
+
+    fn receive(&self, socket: SocketId, message: &Message) {
+        self.touch(|inner, now| inner.state.receive(now, socket, message));
+    }
+
+    fn gone(&self, socket: SocketId, ending: ErrorKind, unsent: &[Op]) {
+        self.touch(|inner, now| {
+            inner.sockets.remove(&socket);
+            inner.state.gone(now, socket, ending, unsent);
+        });
+    }
+
+    /// The one place that touches the state: lock, call, drain, re-arm.
+    fn touch<R>(&self, change: impl FnOnce(&mut Inner, Instant) -> R) -> R {
+        self.shared.touch(change)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.shared.lock()
+    }
+}
+
+impl Shared {
+    fn touch<R>(&self, change: impl FnOnce(&mut Inner, Instant) -> R) -> R {
+        let mut inner = self.lock();
+        let now = now();
+        let result = change(&mut inner, now);
+        let changed = inner.drain(now);
+        let deadline = inner.state.poll_timeout();
+        if deadline != inner.last_deadline {
+            inner.last_deadline = deadline;
+            self.rearm.notify_one();
+        }
+        if changed {
+            self.instances
+                .send_replace(Arc::from(inner.state.instances()));
+        }
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic while the lock was held is a defect, but no reason to take every editor down with it.
+        self.inner
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Acts on what the state wants. Nothing here waits.
+    fn drain(&mut self, now: Instant) -> bool {
+        let mut changed = false;
+        while let Some(output) = self.state.poll_output() {
+            match output {
+                Output::Send {
+                    socket,
+                    message,
+                    op,
+                } => self.tell(socket, ToSocket::Send { message, op }),
+                Output::Close {
+                    socket,
+                    code,
+                    reason,
+                } => {
+                    self.tell(socket, ToSocket::Close { code, reason });
+                    self.sockets.remove(&socket);
+                }
+                Output::Answered { ticket, envelope } => {
+                    if let Some(waiting) = self.calls.remove(&ticket) {
+                        let _ = waiting.events.try_send(Event::Answered(envelope));
+                    }
+                }
+                Output::Lost { ticket, lost } => {
+                    if let Some(waiting) = self.calls.remove(&ticket) {
+                        let _ = waiting.events.try_send(Event::Lost(lost));
+                        self.give_up(ticket, waiting.owned);
+                    }
+                }
+                Output::Stuck { ticket } => {
+                    if let Some(waiting) = self.calls.get(&ticket) {
+                        let _ = waiting.events.try_send(Event::Stuck);
+                    }
+                }
+                Output::Late { ticket, envelope } => self.keep_late(now, ticket, envelope),
+                Output::Changed => changed = true,
+            }
+        }
+        changed
+    }
+
+    fn tell(&mut self, socket: SocketId, what: ToSocket) {
+        let Some(sender) = self.sockets.get(&socket) else {
+            return;
+        };
+        if sender.try_send(what).is_err() {
+            // Its task sees the channel end, and reports the socket gone.
+            tracing::warn!(?socket, "a plugin does not read; its socket is dropped");
+            self.sockets.remove(&socket);
+        }
+    }
+
+    fn give_up(&mut self, ticket: Ticket, owned: Owned) {
+        if self.given_up.len() == MAX_GIVEN_UP {
+            self.given_up.pop_front();
+        }
+        self.given_up.push_back((ticket, owned));
+    }
+
+    fn keep_late(&mut self, now: Instant, ticket: Ticket, envelope: Value) {
+        let Some(at) = self.given_up.iter().position(|(known, _)| *known == ticket) else {
+            return;
+        };
+        if let Some((_, owned)) = self.given_up.remove(at) {
+            self.late.keep(now, owned.id, owned.owner, envelope);
+        }
+    }
+}
+
+/// One call on its way. Dropping it gives the call up: what is queued is withdrawn, what runs is left to run, and its
+/// result is kept.
+#[derive(Debug)]
+pub struct Call {
+    hub: Hub,
+    ticket: Ticket,
+    id: String,
+    events: mpsc::Receiver<Event>,
+    over: bool,
+}
+
+impl Call {
+    /// The operation's id: 128 random bits in hex, by which a late result can be asked for.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Where the call is; `None` once it is over.
+    pub fn standing(&self) -> Option<Standing> {
+        self.hub.lock().state.standing(self.ticket)
+    }
+
+    /// What happens next. After [`Event::Answered`] and [`Event::Lost`] nothing does.
+    ///
+    /// # Cancel safety
+    /// This method is cancel safe: an event that was not returned is returned next time.
+    pub async fn event(&mut self) -> Event {
+        match self.events.recv().await {
+            Some(event) => {
+                self.over = !matches!(event, Event::Stuck);
+                event
+            }
+            // The hub ends every call with an event; without one there is nobody left to wait for.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Gives the call up.
+    pub fn abandon(mut self) -> Abandoned {
+        self.over = true;
+        self.hub.abandon(self.ticket)
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if !self.over {
+            self.hub.abandon(self.ticket);
+        }
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").finish_non_exhaustive()
+    }
+}
+
+/// The one timer: what is due, and whether the machine slept.
+async fn keep_time(shared: Weak<Shared>) {
+    let mut watch: Option<SleepWatch> = None;
+    loop {
+        let Some(strong) = shared.upgrade() else {
+            return;
+        };
+        let tick = now() + TICK;
+        let due = strong
+            .lock()
+            .last_deadline
+            .map_or(tick, |deadline| deadline.min(tick));
+        let wall = (strong.wall)();
+        watch.get_or_insert_with(|| SleepWatch::new(now(), wall));
+        // The handle must be able to go while we wait, so only the wait for a new deadline holds on to it.
+        let rearmed = tokio::select! {
+            () = tokio::time::sleep_until(due.into()) => false,
+            () = strong.rearm.notified() => true,
+        };
+        let (at, wall) = (now(), (strong.wall)());
+        let gap = watch
+            .as_mut()
+            .and_then(|watch| watch.observe(at, wall, (!rearmed).then_some(due)));
+        strong.touch(|inner, now| {
+            if let Some(gap) = gap {
+                tracing::info!(slept = ?gap.length, "the machine slept; every editor is asked whether it is there");
+                inner.state.slept(gap.counted);
+            }
+            inner.state.handle_timeout(now);
+        });
+    }
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+fn random() -> u64 {
+    getrandom::u64().expect("the operating system has random numbers")
+}

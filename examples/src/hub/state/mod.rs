@@ -1,0 +1,458 @@
+//! The hub without its sockets: projects, seats and queues. Pure: no I/O, no clock.
+//!
+//! ```text
+//! socket opens ─► greeted ─ register ─► the project's seat is free? ─ yes ─► seated: `registered`, commands flow
+//!                   │                        │ no
+//!                   │ 10 s                   ▼
+//!                   ▼                     standby: `registered` waits until the holder is gone or silent for 10 s
+//!               close 1008                   (then the holder is closed with 4002, and the oldest standby is seated)
+//! ```
+//!
+//! Nobody is closed for being older. The installed plugin ignores close codes and dials again at once after each, so two
+//! editors of one project that evicted each other would never end.
+
+mod project;
+mod types;
+
+pub use types::{Instance, Lost, Output, Phase, Refused, Request, SocketId, Standing, Ticket, Why};
+
+use super::wire::{self, FromPlugin, Register};
+use mcp_transport_core::delivery::{Abandoned, Op};
+use mcp_transport_core::{ErrorKind, EvictionReason, Message};
+use project::Project;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// The hub's limits and times.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// How often a living plugin is to be heard, even while it is busy. Said in the welcome.
+    pub keep_alive: Duration,
+    /// After this much silence a holder loses its seat to a standby.
+    pub seat_silence: Duration,
+    /// After this much silence a plugin is asked for a pong.
+    pub ping_after: Duration,
+    /// After this much silence a plugin is given up.
+    pub dead_after: Duration,
+    /// A socket that has not registered by then is closed with 1008.
+    pub register_within: Duration,
+    /// Sockets that have not registered, at most.
+    pub max_unregistered: usize,
+    /// Projects that are known, at most.
+    pub max_projects: usize,
+    /// A project that is gone and has no calls is forgotten after this.
+    pub forget_after: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            keep_alive: Duration::from_secs(5),
+            seat_silence: Duration::from_secs(10),
+            ping_after: Duration::from_secs(8),
+            dead_after: Duration::from_secs(20),
+            register_within: Duration::from_secs(10),
+            max_unregistered: 64,
+            max_projects: 64,
+            forget_after: Duration::from_secs(600),
+        }
+    }
+}
+
+/// What the welcome says of our patience; the plugin only uses it to bound its own keep-alive.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Sockets that wait for one project's seat, at most.
+const MAX_STANDBY: usize = 8;
+
+/// The hub's whole state.
+#[derive(Debug)]
+pub struct State {
+    config: Config,
+    /// Random, so that ids of an earlier run are nobody's.
+    boot: u64,
+    sockets: BTreeMap<SocketId, Socket>,
+    projects: BTreeMap<String, Project>,
+    tickets: HashMap<Ticket, String>,
+    outputs: VecDeque<Output>,
+    last_socket: u64,
+    last_ticket: u64,
+    last_project: u64,
+}
+
+#[derive(Debug)]
+struct Socket {
+    opened: Instant,
+    last_heard: Instant,
+    pinged: bool,
+    /// The project that it registered for.
+    project: Option<String>,
+}
+
+impl State {
+    /// A hub that knows nobody. `boot` is a random number.
+    pub fn new(config: Config, boot: u64) -> Self {
+        Self {
+            config,
+            boot,
+            sockets: BTreeMap::new(),
+            projects: BTreeMap::new(),
+            tickets: HashMap::new(),
+            outputs: VecDeque::new(),
+            last_socket: 0,
+            last_ticket: 0,
+            last_project: 0,
+        }
+    }
+
+    /// A plugin's socket is open; it is greeted. `None` if too many have not registered yet.
+    pub fn open(&mut self, now: Instant) -> Option<SocketId> {
+        let unregistered = self
+            .sockets
+            .values()
+            .filter(|socket| socket.project.is_none())
+            .count();
+        if unregistered >= self.config.max_unregistered {
+            return None;
+        }
+        self.last_socket += 1;
+        let socket = SocketId(self.last_socket);
+        let entry = Socket {
+            opened: now,
+            last_heard: now,
+            pinged: false,
+            project: None,
+        };
+        self.sockets.insert(socket, entry);
+        let message = wire::welcome(SERVER_TIMEOUT, self.config.keep_alive);
+        self.outputs.push_back(Output::Send {
+            socket,
+            message,
+            op: None,
+        });
+        Some(socket)
+    }
+
+    /// A plugin said something.
+    pub fn receive(&mut self, now: Instant, socket: SocketId, message: &Message) {
+        let Some(entry) = self.sockets.get_mut(&socket) else {
+            return;
+        };
+        entry.last_heard = now;
+        entry.pinged = false;
+        let project = entry.project.clone();
+        match (FromPlugin::read(message), project) {
+            (None, _) => self.close(
+                now,
+                socket,
+                1003,
+                "a message that is no JSON",
+                Why::LinkLost,
+            ),
+            (Some(FromPlugin::Register(who)), None) => self.register(now, socket, who),
+            (Some(FromPlugin::Register(who)), Some(hash)) => {
+                tracing::debug!(%hash, again = %who.project_hash, "a second register on one socket is ignored");
+            }
+            (Some(FromPlugin::RegisterTools(tools)), Some(hash)) => {
+                if let Some(project) = self.held_by(&hash, socket) {
+                    project.custom_tools = tools;
+                    self.outputs.push_back(Output::Changed);
+                }
+            }
+            (Some(FromPlugin::CommandResult { id, result }), Some(hash)) => {
+                if let Some(project) = self.projects.get_mut(&hash) {
+                    project.answer(now, socket, &id, result, &mut self.outputs);
+                }
+            }
+            (Some(FromPlugin::Pong), _) => {}
+            (Some(FromPlugin::Ignored(what)), _) => tracing::debug!(what, "ignored"),
+            (Some(other), None) => tracing::debug!(?other, "ignored before the register"),
+        }
+    }
+
+    /// A socket ended. `unsent` are commands that were handed to it and never written.
+    pub fn gone(&mut self, now: Instant, socket: SocketId, ending: ErrorKind, unsent: &[Op]) {
+        let why = match ending {
+            ErrorKind::Evicted(EvictionReason::ShuttingDown) => Why::Quit,
+            ErrorKind::TimedOut => Why::Silent,
+            _ => Why::LinkLost,
+        };
+        self.remove(now, socket, why, unsent);
+    }
+
+    /// Takes a call for a project.
+    ///
+    /// # Errors
+    /// [`Refused`] says why not; nothing was sent.
+    pub fn submit(
+        &mut self,
+        now: Instant,
+        hash: &str,
+        request: Request,
+    ) -> Result<Ticket, Refused> {
+        let project = self.projects.get_mut(hash).ok_or(Refused::NoSuchProject)?;
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        project.submit(now, request, ticket, &mut self.outputs)?;
+        self.tickets.insert(ticket, hash.to_owned());
+        Ok(ticket)
+    }
+
+    /// Nobody waits for this call any more.
+    pub fn abandon(&mut self, now: Instant, ticket: Ticket) -> Abandoned {
+        let Some(hash) = self.tickets.remove(&ticket) else {
+            return Abandoned::Over;
+        };
+        match self.projects.get_mut(&hash) {
+            Some(project) => project.abandon(now, ticket, &mut self.outputs),
+            None => Abandoned::Over,
+        }
+    }
+
+    /// Where a call is; `None` once it is over.
+    pub fn standing(&self, ticket: Ticket) -> Option<Standing> {
+        self.projects
+            .get(self.tickets.get(&ticket)?)?
+            .standing(ticket)
+    }
+
+    /// Every editor that is known, those that are away or quit included.
+    pub fn instances(&self) -> Vec<Instance> {
+        let heard = |project: &Project| {
+            let holder = project.holder()?;
+            self.sockets.get(&holder).map(|socket| socket.last_heard)
+        };
+        self.projects
+            .values()
+            .map(|project| project.instance(heard(project)))
+            .collect()
+    }
+
+    /// Sockets that are open, and those among them that have not registered.
+    pub fn sockets(&self) -> (usize, usize) {
+        let unregistered = self
+            .sockets
+            .values()
+            .filter(|socket| socket.project.is_none())
+            .count();
+        (self.sockets.len(), unregistered)
+    }
+
+    /// The next thing to be done. Drain it after every call that changes something.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        let output = self.outputs.pop_front()?;
+        if let Output::Answered { ticket, .. } | Output::Lost { ticket, .. } = &output {
+            self.tickets.remove(ticket);
+        }
+        Some(output)
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let calls = self.projects.values().filter_map(Project::poll_timeout);
+        let sockets = self
+            .sockets
+            .iter()
+            .map(|(id, socket)| self.deadline(*id, socket));
+        calls.chain(sockets).min()
+    }
+
+    /// Acts on what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for project in self.projects.values_mut() {
+            project.handle_timeout(now, &mut self.outputs);
+        }
+        let due: Vec<SocketId> = self
+            .sockets
+            .iter()
+            .filter(|(id, socket)| self.deadline(**id, socket) <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        for socket in due {
+            self.socket_is_due(now, socket);
+        }
+        let after = self.config.forget_after;
+        self.projects
+            .retain(|_, project| !project.is_forgettable(now, after));
+    }
+
+    /// The machine slept: every budget gets its gap back, and every plugin is asked whether it is there.
+    pub fn slept(&mut self, gap: Duration) {
+        for project in self.projects.values_mut() {
+            project.slept(gap);
+        }
+        for (id, socket) in &mut self.sockets {
+            socket.opened += gap;
+            socket.last_heard += gap;
+            if !std::mem::replace(&mut socket.pinged, true) {
+                self.outputs.push_back(Output::Send {
+                    socket: *id,
+                    message: wire::ping(),
+                    op: None,
+                });
+            }
+        }
+    }
+
+    /// Closes every socket, as a server does that goes down.
+    pub fn shut_down(&mut self, now: Instant) {
+        let sockets: Vec<SocketId> = self.sockets.keys().copied().collect();
+        for socket in sockets {
+            self.close(
+                now,
+                socket,
+                1012,
+                "the server is shutting down",
+                Why::LinkLost,
+            );
+        }
+    }
+
+    fn register(&mut self, now: Instant, socket: SocketId, who: Register) {
+        let hash = who.project_hash.clone();
+        if hash.is_empty() {
+            return self.close(now, socket, 4400, "project_hash is empty", Why::LinkLost);
+        }
+        if !self.projects.contains_key(&hash) {
+            if self.projects.len() >= self.config.max_projects {
+                // Rather forget who is away than refuse who is here.
+                self.projects
+                    .retain(|_, project| !project.is_forgettable(now, Duration::ZERO));
+            }
+            if self.projects.len() >= self.config.max_projects {
+                return self.close(now, socket, 1013, "too many projects", Why::LinkLost);
+            }
+            self.last_project += 1;
+            let prefix = id_prefix(self.boot, self.last_project);
+            self.projects
+                .insert(hash.clone(), Project::new(now, who.clone(), prefix));
+        }
+        let project = self.projects.get_mut(&hash).expect("it was just inserted");
+        if project.instance(None).standby >= MAX_STANDBY {
+            return self.close(
+                now,
+                socket,
+                1013,
+                "too many editors of one project",
+                Why::LinkLost,
+            );
+        }
+        project.who = who;
+        project.wait_for_seat(socket);
+        self.sockets
+            .get_mut(&socket)
+            .expect("it registered just now")
+            .project = Some(hash.clone());
+        self.outputs.push_back(Output::Changed);
+        self.fill_seat(now, &hash);
+    }
+
+    /// Seats the oldest standby if the seat is free, or held by somebody who has fallen silent.
+    fn fill_seat(&mut self, now: Instant, hash: &str) {
+        let Some(project) = self.projects.get(hash) else {
+            return;
+        };
+        let Some(next) = project.first_in_standby() else {
+            return;
+        };
+        if let Some(holder) = project.holder() {
+            let silent = self.sockets.get(&holder).is_none_or(|socket| {
+                now.saturating_duration_since(socket.last_heard) > self.config.seat_silence
+            });
+            if !silent {
+                return;
+            }
+            let reason = "silent for too long while another editor of the project waited";
+            // Seats the next one on its way.
+            return self.close(now, holder, 4002, reason, Why::Superseded);
+        }
+        let session_id = id_prefix(self.boot, next.0 << 20) + &format!("-{:012x}", next.0);
+        let project = self.projects.get_mut(hash).expect("it was just looked at");
+        project.seat(now, next, session_id, &mut self.outputs);
+    }
+
+    fn socket_is_due(&mut self, now: Instant, id: SocketId) {
+        let Some(socket) = self.sockets.get_mut(&id) else {
+            return;
+        };
+        let silence = now.saturating_duration_since(socket.last_heard);
+        let Some(hash) = socket.project.clone() else {
+            let reason = "no register within 10 s";
+            return self.close(now, id, 1008, reason, Why::LinkLost);
+        };
+        if silence >= self.config.dead_after {
+            return self.close(now, id, 4002, "silent for too long", Why::Silent);
+        }
+        if silence >= self.config.ping_after && !std::mem::replace(&mut socket.pinged, true) {
+            self.outputs.push_back(Output::Send {
+                socket: id,
+                message: wire::ping(),
+                op: None,
+            });
+        }
+        self.fill_seat(now, &hash);
+    }
+
+    /// When this socket next needs a look.
+    fn deadline(&self, id: SocketId, socket: &Socket) -> Instant {
+        let Some(project) = socket
+            .project
+            .as_ref()
+            .and_then(|hash| self.projects.get(hash))
+        else {
+            return socket.opened + self.config.register_within;
+        };
+        let dead = socket.last_heard + self.config.dead_after;
+        let ping = socket.last_heard + self.config.ping_after;
+        let contested = project.holder() == Some(id) && project.first_in_standby().is_some();
+        // One moment after, since a seat is lost by *more* than so much silence.
+        let seat = socket.last_heard + self.config.seat_silence + Duration::from_millis(1);
+        let next = if socket.pinged { dead } else { ping.min(dead) };
+        if contested { next.min(seat) } else { next }
+    }
+
+    fn close(&mut self, now: Instant, socket: SocketId, code: u16, reason: &str, why: Why) {
+        self.outputs.push_back(Output::Close {
+            socket,
+            code,
+            reason: reason.to_owned(),
+        });
+        self.remove(now, socket, why, &[]);
+    }
+
+    fn remove(&mut self, now: Instant, socket: SocketId, why: Why, unsent: &[Op]) {
+        let Some(entry) = self.sockets.remove(&socket) else {
+            return;
+        };
+        let Some(hash) = entry.project else { return };
+        let Some(project) = self.projects.get_mut(&hash) else {
+            return;
+        };
+        if project.holder() == Some(socket) {
+            project.unseat(now, why, unsent, &mut self.outputs);
+        } else {
+            project.leave_standby(socket);
+            self.outputs.push_back(Output::Changed);
+        }
+        self.fill_seat(now, &hash);
+    }
+
+    fn held_by(&mut self, hash: &str, socket: SocketId) -> Option<&mut Project> {
+        self.projects
+            .get_mut(hash)
+            .filter(|project| project.holder() == Some(socket))
+    }
+}
+
+/// The first four groups of a UUID (version 4 by its form).
+fn id_prefix(boot: u64, number: u64) -> String {
+    let mixed = boot ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let (high, low) = (mixed >> 32, mixed & 0xFFFF_FFFF);
+    format!(
+        "{high:08x}-{:04x}-4{:03x}-8{:03x}",
+        low >> 16,
+        low & 0xFFF,
+        (boot >> 52) & 0xFFF
+    )
+}

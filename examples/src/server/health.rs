@@ -1,0 +1,126 @@
+//! `/health`: what works, what does not, since when, why, and what to do. Pure.
+
+use crate::calls::Port;
+use crate::calls::diagnose::{Fault, editor_fault, family_fault};
+use crate::hub::{Instance, Phase};
+use mcp_transport_core::loopback::{FamilyHealth, FamilyState};
+use serde_json::{Value, json};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// The whole report.
+///
+/// `status`, `timestamp`, `version` and `message` are those of the Python server (10.3.0), for those who poll it; the rest
+/// is ours.
+pub fn report(
+    now: Instant,
+    wall: SystemTime,
+    port: &Port,
+    editors: &[Instance],
+    sockets: (usize, usize),
+) -> Value {
+    let families = [("127.0.0.1", &port.health.v4), ("[::1]", &port.health.v6)];
+    let mut faults: Vec<Fault> = families
+        .iter()
+        .filter_map(|(address, family)| family_fault(address, port.number, family))
+        .collect();
+    faults.extend(
+        editors
+            .iter()
+            .filter_map(|editor| editor_fault(now, editor)),
+    );
+    faults.extend(editors.iter().filter_map(superseded));
+    json!({
+        "status": "healthy",
+        "timestamp": wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "message": "MCP for Unity server is running",
+        "port": port.number,
+        "listeners": {
+            "ipv4": family(&port.health.v4),
+            "ipv6": family(&port.health.v6),
+        },
+        "plugin_sockets": {"open": sockets.0, "unregistered": sockets.1},
+        "editors": editors.iter().map(|one| editor(now, one)).collect::<Vec<_>>(),
+        "faults": faults.iter().map(fault).collect::<Vec<_>>(),
+    })
+}
+
+/// One editor, as `/health` and the resource of instances show it: its socket, its process, its main loop.
+pub(super) fn editor(now: Instant, editor: &Instance) -> Value {
+    let ago = |at: Instant| now.saturating_duration_since(at).as_millis() as u64;
+    let (state, since) = match editor.phase {
+        Phase::Connected if editor.stalled => ("stalled", None),
+        Phase::Connected => ("ready", None),
+        Phase::Away { since } => ("reloading", Some(since)),
+        Phase::Quit { since } => ("quit", Some(since)),
+    };
+    json!({
+        "id": editor.id(),
+        "name": editor.project,
+        "hash": editor.hash,
+        "path": editor.path,
+        "unity_version": editor.unity_version,
+        "state": state,
+        "for_ms": since.map(ago),
+        "socket": {
+            "connected": editor.phase == Phase::Connected,
+            "session_id": editor.session_id,
+            "standby": editor.standby,
+        },
+        "process": {
+            // A pong comes from a timer of the plugin's own: it proves the process, not the main loop.
+            "last_heard_ms": editor.last_heard.map(ago),
+            "returns": editor.returns,
+            "last_gap_ms": editor.last_gap.map(|gap| gap.as_millis() as u64),
+            "superseded_ms": editor.superseded.map(ago),
+        },
+        "main_loop": {
+            "last_answer_ms": editor.last_answer.map(ago),
+            "running": editor.running.as_ref().map(|(command, since)| {
+                json!({"command": command, "for_ms": ago(*since), "stalled": editor.stalled})
+            }),
+            "queued": editor.queued,
+        },
+        "custom_tools": editor.custom_tools,
+    })
+}
+
+/// Said for as long as the project is known: the one who lost the seat looks for the reason later.
+fn superseded(editor: &Instance) -> Option<Fault> {
+    editor.superseded?;
+    Some(Fault {
+        cause: "superseded",
+        what: format!(
+            "A connection of {} that had fallen silent lost its seat to another editor of the same project.",
+            editor.id()
+        ),
+        next_step: "If two editors have this project open, close one; calls go to the one that is connected now.".to_owned(),
+    })
+}
+
+fn fault(fault: &Fault) -> Value {
+    json!({"cause": fault.cause, "what": fault.what, "next_step": fault.next_step})
+}
+
+fn family(family: &FamilyHealth) -> Value {
+    let state = match family.state {
+        FamilyState::Off => "off",
+        FamilyState::Listening => "bound",
+        FamilyState::Rebinding => "rebinding",
+        FamilyState::Absent => "absent",
+        FamilyState::PortTaken => "port_taken",
+        _ => "unknown",
+    };
+    json!({
+        "state": state,
+        "accepted": family.accepted,
+        "transient_errors": family.transient,
+        "exhausted": family.exhausted,
+        "died": family.died,
+        "last_failure": family.last_failure.as_ref().map(|failure| json!({
+            "os_code": failure.code,
+            "text": failure.text,
+            "at_unix_ms": failure.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
+        })),
+    })
+}

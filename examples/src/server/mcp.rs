@@ -1,0 +1,339 @@
+//! MCP towards one client, on rmcp: one of these for each.
+
+use super::answer;
+use super::health;
+use super::sessions::Sessions;
+use crate::calls::{Caller, Calls, Progress, diagnose};
+use crate::catalogue::{Call, Catalogue, Reply, Resource, Source, Tool, envelope, wire_timeout};
+use mcp_transport_core::{Ending, Outcome};
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, ErrorCode, Implementation,
+    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProgressNotificationParam,
+    ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
+    ResourceContents, ServerCapabilities, ServerConfig,
+};
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer, ServerHandler};
+use serde_json::{Map, Value, json};
+use std::fmt;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Instant;
+
+/// The server as one client sees it.
+pub struct UnityMcp {
+    calls: Calls,
+    sessions: Sessions,
+    /// Who asks, where the link itself says so: a process on our standard input.
+    owner: Option<String>,
+    active: Mutex<Option<String>>,
+}
+
+const INSTRUCTIONS: &str = "Tools that work in a running Unity editor. Calls made while the editor reloads its scripts are held and answered when it is back; do not retry them. A failed call says in structuredContent.outcome what is known: not_delivered (safe to send again), running (ask get_operation later), unknown (look before you send it again). Changing scripts makes the editor compile and reload: call refresh_unity and read_console afterwards to see compile errors. With several editors open, name one by unity_instance (see mcpforunity://instances).";
+
+impl UnityMcp {
+    /// For a client that comes by HTTP.
+    pub fn new(calls: Calls, sessions: Sessions) -> Self {
+        Self {
+            calls,
+            sessions,
+            owner: None,
+            active: Mutex::new(None),
+        }
+    }
+
+    /// For the client at the other end of our own pipes.
+    pub fn for_stdio(calls: Calls) -> Self {
+        Self {
+            owner: Some("stdio".to_owned()),
+            ..Self::new(calls, Sessions::default())
+        }
+    }
+
+    async fn call(
+        &self,
+        tool: &'static Tool,
+        arguments: Map<String, Value>,
+        context: &RequestContext<RoleServer>,
+    ) -> CallToolResult {
+        let call = match tool.prepare(arguments) {
+            Ok(call) => call,
+            Err(bad) => {
+                let ending =
+                    Ending::new(Outcome::NotDelivered, "invalid_arguments", bad.to_string());
+                return answer::ending(&ending.retryable(false));
+            }
+        };
+        if call.command.is_none() {
+            return self.own(&call, context);
+        }
+        let caller = self.caller(context);
+        let selector = call.unity_instance.clone().or_else(|| self.active());
+        match self.calls.run(&caller, selector.as_deref(), &call).await {
+            Ok(reply) => answer::reply(tool, &call, reply),
+            Err(ending) => answer::ending(&ending),
+        }
+    }
+
+    /// Tools that need no editor.
+    fn own(&self, call: &Call, context: &RequestContext<RoleServer>) -> CallToolResult {
+        let text = |name: &str| {
+            call.params
+                .get(name)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        match call.tool {
+            "set_active_instance" => self.set_active(text("instance"), context),
+            "get_operation" => self.operation(text("operation_id"), context),
+            // manage_editor's telemetry actions: this server sends none to anybody.
+            _ => answer::own(
+                true,
+                "Telemetry is off: this server sends none.",
+                Some(json!({"telemetry_enabled": false})),
+            ),
+        }
+    }
+
+    fn set_active(&self, wanted: &str, context: &RequestContext<RoleServer>) -> CallToolResult {
+        if is_modern(context) {
+            let text = "set_active_instance needs a session, and protocol 2026-07-28 has none. Pass unity_instance with each call instead.";
+            let ending = Ending::new(Outcome::NotDelivered, "no_session", text);
+            return answer::ending(&ending.retryable(false));
+        }
+        match self.calls.choose(Some(wanted)) {
+            Ok(editor) => {
+                // The hash, since two projects can bear one name.
+                *self.active.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(editor.hash.clone());
+                let text = format!("Calls of this session go to {} now.", editor.id());
+                answer::own(true, &text, Some(json!({"instance": editor.id()})))
+            }
+            Err(why) => answer::ending(&diagnose::no_target(&why, None)),
+        }
+    }
+
+    fn operation(&self, id: &str, context: &RequestContext<RoleServer>) -> CallToolResult {
+        let owner = self.owner(context);
+        let hub = self.calls.hub();
+        if let Some(found) = hub.late_result(id, owner.as_deref()) {
+            let reply = envelope::normalise(&found);
+            return answer::own(reply.success, "The operation has ended.", Some(reply.value));
+        }
+        if hub.is_running(id, owner.as_deref()) {
+            let text = "The operation has no result yet. Ask again in a few seconds.";
+            let ending = Ending::new(Outcome::Running, "still_running", text);
+            return answer::ending(&ending.operation_id(id));
+        }
+        let text = "No result is kept under this operation_id: results are kept for 10 minutes, for the session that made the call.";
+        answer::ending(&Ending::new(Outcome::Unknown, "unknown_operation", text))
+    }
+
+    async fn read(
+        &self,
+        resource: &'static Resource,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Value, Ending> {
+        let Source::Command(command) = &resource.source else {
+            let now = now();
+            let instances = self.calls.hub().snapshot();
+            let shown: Vec<Value> = instances
+                .iter()
+                .map(|one| health::editor(now, one))
+                .collect();
+            return Ok(json!({"success": true, "instance_count": shown.len(), "instances": shown}));
+        };
+        let call = Call::read(command, wire_timeout(command, &Value::Null));
+        let reply: Reply = self
+            .calls
+            .run(&self.caller(context), self.active().as_deref(), &call)
+            .await?;
+        Ok(reply.value)
+    }
+
+    fn caller(&self, context: &RequestContext<RoleServer>) -> Caller {
+        let gone = match session(context) {
+            Some(session) => either(context.ct.clone(), &self.sessions.token(&session)),
+            None => context.ct.clone(),
+        };
+        Caller::new(self.owner(context), gone, progress(context))
+    }
+
+    /// The session that may ask for late results. Without sessions, knowing the operation's 128 random bits is enough.
+    fn owner(&self, context: &RequestContext<RoleServer>) -> Option<String> {
+        self.owner.clone().or_else(|| session(context))
+    }
+
+    fn active(&self) -> Option<String> {
+        self.active
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl ServerHandler for UnityMcp {
+    fn get_info(&self) -> ServerConfig {
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_resources()
+            .build();
+        let mut info = ServerConfig::new(capabilities);
+        info.server_info = Implementation::new("mcp-transport-unity", env!("CARGO_PKG_VERSION"));
+        info.instructions = Some(INSTRUCTIONS.to_owned());
+        info
+    }
+
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        static TOOLS: LazyLock<Vec<rmcp::model::Tool>> =
+            LazyLock::new(|| Catalogue::builtin().tools().iter().map(listed).collect());
+        Ok(ListToolsResult::with_all_items(TOOLS.clone()))
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let Some(tool) = Catalogue::builtin().tool(&request.name) else {
+            let text = format!("There is no tool {:?}. See tools/list.", request.name);
+            return Err(ErrorData::invalid_params(text, None));
+        };
+        Ok(self
+            .call(tool, request.arguments.unwrap_or_default(), &context)
+            .await
+            .into())
+    }
+
+    async fn list_resources(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        let resources = Catalogue::builtin().resources().iter().map(|resource| {
+            let mut listed = rmcp::model::Resource::new(&*resource.uri, &*resource.name);
+            listed.title = Some(resource.title.clone());
+            listed.description = Some(resource.description.clone());
+            listed.mime_type = Some("application/json".to_owned());
+            listed
+        });
+        Ok(ListResourcesResult::with_all_items(resources.collect()))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let Some(resource) = Catalogue::builtin().resource(&request.uri) else {
+            let text = format!(
+                "There is no resource {:?}. See resources/list.",
+                request.uri
+            );
+            return Err(ErrorData::resource_not_found(
+                text,
+                Some(json!({"uri": request.uri})),
+            ));
+        };
+        match self.read(resource, &context).await {
+            Ok(value) => {
+                let mut contents = ResourceContents::text(value.to_string(), &*request.uri);
+                if let ResourceContents::TextResourceContents { mime_type, .. } = &mut contents {
+                    *mime_type = Some("application/json".to_owned());
+                }
+                Ok(ReadResourceResult::new(vec![contents]).into())
+            }
+            Err(ending) => {
+                let data =
+                    serde_json::to_value(&ending).expect("an ending is text, flags and numbers");
+                let code = ErrorCode(NO_ANSWER);
+                Err(ErrorData::new(code, ending.message, Some(data)))
+            }
+        }
+    }
+}
+
+/// The code of a resource that no editor could be asked for: the family's `TimedOut`. Its data say more.
+const NO_ANSWER: i32 = -31003;
+
+fn listed(tool: &'static Tool) -> rmcp::model::Tool {
+    let hints = &tool.annotations;
+    let mut annotations = rmcp::model::ToolAnnotations::with_title(hints.title.clone());
+    annotations.read_only_hint = hints.read_only_hint;
+    annotations.destructive_hint = hints.destructive_hint;
+    annotations.idempotent_hint = hints.idempotent_hint;
+    annotations.open_world_hint = hints.open_world_hint;
+    let mut listed = rmcp::model::Tool::new(
+        &*tool.name,
+        &*tool.description,
+        Arc::new(tool.input_schema()),
+    );
+    listed.title = Some(tool.title.clone());
+    listed.annotations = Some(annotations);
+    listed
+}
+
+fn is_modern(context: &RequestContext<RoleServer>) -> bool {
+    context
+        .protocol_version()
+        .is_some_and(|version| version >= ProtocolVersion::V_2026_07_28)
+}
+
+fn session(context: &RequestContext<RoleServer>) -> Option<String> {
+    let parts = context.extensions.get::<::http::request::Parts>()?;
+    Some(
+        parts
+            .headers
+            .get("mcp-session-id")?
+            .to_str()
+            .ok()?
+            .to_owned(),
+    )
+}
+
+fn progress(context: &RequestContext<RoleServer>) -> Option<Progress> {
+    let token = context.meta.get_progress_token()?;
+    let peer = context.peer.clone();
+    Some(Arc::new(move |done, text| {
+        let mut params = ProgressNotificationParam::new(token.clone(), done);
+        params.message = Some(text);
+        let peer = peer.clone();
+        Box::pin(async move {
+            // A client that cannot be told is about to be noticed as gone.
+            let _ = peer.notify_progress(params).await;
+        })
+    }))
+}
+
+/// A token that is cancelled when one of the two is.
+#[expect(clippy::disallowed_methods, reason = "the shell towards rmcp")]
+fn either(
+    request: tokio_util::sync::CancellationToken,
+    session: &tokio_util::sync::CancellationToken,
+) -> tokio_util::sync::CancellationToken {
+    let both = session.child_token();
+    let child = both.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = request.cancelled() => child.cancel(),
+            () = child.cancelled() => {}
+        }
+    });
+    both
+}
+
+#[expect(clippy::disallowed_methods, reason = "the shell towards rmcp")]
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+impl fmt::Debug for UnityMcp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnityMcp")
+            .field("active", &self.active())
+            .finish_non_exhaustive()
+    }
+}

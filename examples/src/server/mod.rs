@@ -1,0 +1,15 @@
+//! The Unity MCP server: MCP towards clients, the plugin hub towards editors, on one port.
+
+mod answer;
+pub mod flags;
+mod health;
+mod http;
+mod mcp;
+mod run;
+mod sessions;
+
+pub use health::report as health_report;
+pub use http::{Http, Started, bind, port_holder};
+pub use mcp::UnityMcp;
+pub use run::{Options, run};
+pub use sessions::Sessions;

@@ -1,0 +1,165 @@
+//! The whole server: its port, its hub, its client on the pipes, its simulated editor.
+#![expect(clippy::disallowed_methods, reason = "the shell that owns the process")]
+
+use super::http::{self, Http, port_holder};
+use super::mcp::UnityMcp;
+use crate::calls::{Budget, Calls, Port};
+use crate::hub::{Config, Hub};
+use crate::sim;
+use mcp_transport_core::Error;
+use mcp_transport_core::guard::Origin;
+use mcp_transport_core::loopback::FamilyState;
+use rmcp::ServiceExt;
+use std::time::Duration;
+
+/// What the server is to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// Whether a client is on our standard input and output.
+    pub stdio: bool,
+    /// The port for clients and editors; 0 chooses one.
+    pub port: u16,
+    /// Origins of web pages that may use it.
+    pub origins: Vec<Origin>,
+    /// How long calls wait.
+    pub budget: Budget,
+    /// The simulated editor, if there is to be one.
+    pub sim: Option<sim::Options>,
+}
+
+impl Options {
+    /// HTTP on this port, with the defaults.
+    pub fn new(port: u16) -> Self {
+        Self {
+            stdio: false,
+            port,
+            origins: Vec::new(),
+            budget: Budget::default(),
+            sim: None,
+        }
+    }
+}
+
+/// How long the banner waits for the simulated editor.
+const EDITOR_STARTS: Duration = Duration::from_secs(2);
+
+/// Runs until it is told to stop, or until the client on the pipes is gone.
+///
+/// # Errors
+/// If the port cannot be had; nothing was started then.
+///
+/// # Cancel safety
+/// Dropping the future drops the client on the pipes; what serves the port goes on until the runtime ends.
+pub async fn run(options: Options) -> Result<(), Error> {
+    let listener = http::bind(options.port)?;
+    let (number, health) = (listener.local_port(), listener.watch_health());
+    let hub = Hub::new(Config::default());
+    let port_health = health.clone();
+    let calls = Calls::new(hub.clone(), options.budget, move || {
+        Some(Port {
+            number,
+            health: port_health.borrow().clone(),
+        })
+    });
+    let started = Http::start(listener, &hub, &calls, options.origins);
+    warn_of_foreign_port(number, &health.borrow());
+    let editor = match options.sim {
+        Some(sim) => Some(simulate(number, sim, &hub).await),
+        None => None,
+    };
+    let banner = banner(number, &hub, editor.is_some());
+    if options.stdio {
+        // Nothing but protocol may reach standard output.
+        eprintln!("{banner}");
+        serve_pipes(calls).await;
+    } else {
+        println!("{banner}");
+        stop_signal().await;
+    }
+    if let Some(editor) = editor {
+        editor.quit().await;
+    }
+    started.stop().await;
+    Ok(())
+}
+
+async fn simulate(port: u16, options: sim::Options, hub: &Hub) -> sim::Editor {
+    let editor = sim::Editor::spawn(&format!("ws://127.0.0.1:{port}/hub/plugin"), options);
+    let mut instances = hub.instances();
+    let connected = instances.wait_for(|instances| !instances.is_empty());
+    if tokio::time::timeout(EDITOR_STARTS, connected)
+        .await
+        .is_err()
+    {
+        tracing::warn!("the simulated editor has not connected yet");
+    }
+    editor
+}
+
+async fn serve_pipes(calls: Calls) {
+    match UnityMcp::for_stdio(calls)
+        .serve(rmcp::transport::stdio())
+        .await
+    {
+        Ok(service) => {
+            let stop = service.cancellation_token();
+            tokio::select! {
+                ended = service.waiting() => tracing::info!(?ended, "the client is gone"),
+                () = stop_signal() => stop.cancel(),
+            }
+        }
+        Err(error) => tracing::info!(%error, "the client left before it said what it wants"),
+    }
+}
+
+fn warn_of_foreign_port(port: u16, health: &mcp_transport_core::loopback::Health) {
+    for (address, family) in [("127.0.0.1", &health.v4), ("[::1]", &health.v6)] {
+        if family.state == FamilyState::PortTaken {
+            let holder = port_holder(port).unwrap_or_else(|| "another program".to_owned());
+            tracing::error!(
+                "{address}:{port} is held by {holder}, so whoever dials that address reaches it and not this server; it is tried again until it is free"
+            );
+        }
+    }
+}
+
+fn banner(port: u16, hub: &Hub, simulated: bool) -> String {
+    let editors: Vec<String> = hub.snapshot().iter().map(|editor| editor.id()).collect();
+    let editors = match (editors.as_slice(), simulated) {
+        ([], _) => {
+            "none yet: open a project with the MCP for Unity plugin, set to HTTP and this URL"
+                .to_owned()
+        }
+        (ids, true) => format!("{} (simulated)", ids.join(", ")),
+        (ids, false) => ids.join(", "),
+    };
+    format!(
+        "\
+MCP     http://127.0.0.1:{port}/mcp
+Hub     ws://127.0.0.1:{port}/hub/plugin
+Health  http://127.0.0.1:{port}/health
+Editor  {editors}
+
+Point a client at it:
+  claude mcp add --transport http unity http://127.0.0.1:{port}/mcp
+  or in its mcp.json: {{\"mcpServers\": {{\"unity\": {{\"type\": \"http\", \"url\": \"http://127.0.0.1:{port}/mcp\"}}}}}}"
+    )
+}
+
+/// Ctrl-C, or the signal with which a service manager ends a process.
+async fn stop_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = tokio::signal::ctrl_c() => return,
+            }
+        }
+    }
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
