@@ -14,7 +14,18 @@
 //!
 //! What is simulated is the traffic and the consequences of commands. Rendering, physics, assets
 //! other than scripts and scenes, and the time that a compilation takes are not: a reload is away for
-//! `Options::away`, whatever caused it.
+//! [`Options::away`], whatever caused it.
 
+mod editor;
+mod options;
+mod plugin;
+mod schedule;
+mod socket;
 pub mod strike;
+mod tap;
+mod wire;
 pub mod world;
+
+pub use editor::{Editor, State};
+pub use options::Options;
+pub use socket::authority;

@@ -72,6 +72,10 @@ impl Editor {
         self.playing
     }
 
+    pub(super) fn is_reloading(&self) -> bool {
+        self.reload_pending
+    }
+
     pub(super) fn layer_names(&self) -> &[String] {
         &self.layers
     }

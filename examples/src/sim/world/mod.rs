@@ -107,10 +107,10 @@ pub enum Cause {
     PlayMode,
     /// The menu item `Simulator/Reload Domain`.
     Menu,
-    /// The timer of `Options::reload_every`.
+    /// The timer of [`Options::reload_every`](super::Options::reload_every).
     Timer,
-    /// The handle's `Editor::reload` or
-    /// `Editor::strike`.
+    /// The handle's [`Editor::reload`](super::Editor::reload) or
+    /// [`Editor::strike`](super::Editor::strike).
     Operator,
 }
 
@@ -172,6 +172,12 @@ impl World {
     /// The domain is back, with everything that it knew.
     pub fn end_reload(&mut self, now_unix_ms: u64) {
         self.editor.end_reload(now_unix_ms);
+    }
+
+    /// Whether the domain is gone and not yet back.
+    #[must_use]
+    pub fn is_reloading(&self) -> bool {
+        self.editor.is_reloading()
     }
 
     /// Writes a line into the console, as a game would.

@@ -1,0 +1,186 @@
+//! The handle on a simulated editor.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: it owns the plugin's task"
+)]
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::Options;
+use super::plugin::Plugin;
+use super::strike::Point;
+use super::world::{Report, World};
+
+/// A simulated editor whose plugin connects to a hub, and what its operator can do to it.
+///
+/// Dropping the handle kills the editor.
+///
+/// ```no_run
+/// # async fn example() {
+/// use examples::sim::{Editor, Options};
+///
+/// let editor = Editor::spawn("ws://127.0.0.1:8080/hub/plugin", Options::default());
+/// editor.connected().await;
+/// editor.reload();
+/// editor.quit().await;
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Editor {
+    world: Arc<Mutex<World>>,
+    orders: watch::Sender<Orders>,
+    state: watch::Receiver<State>,
+    task: JoinHandle<()>,
+}
+
+/// Where the plugin is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum State {
+    /// It dials, or waits for the hub's `registered`.
+    Connecting,
+    /// It is registered.
+    Connected,
+    /// It lost the connection or could not get one, and dials again after this long.
+    Waiting(Duration),
+    /// The domain reloads.
+    Away,
+    /// It quit or was killed.
+    Ended,
+}
+
+/// What the operator wants, as it stands; whoever looks late sees the sum.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Orders {
+    pub(super) reloads: u64,
+    pub(super) strikes: u64,
+    pub(super) frozen: bool,
+    pub(super) end: Option<Ending>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Quit,
+    Kill,
+}
+
+impl Editor {
+    /// Starts an editor with a fresh world, whose plugin connects to the hub at `url`
+    /// (`ws://host:port/hub/plugin`).
+    ///
+    /// An address that is none, or where nobody listens, is a failed attempt like any other: it is
+    /// logged and tried again.
+    #[must_use = "dropping the handle kills the editor"]
+    pub fn spawn(url: &str, options: Options) -> Self {
+        let world = Arc::new(Mutex::new(options.world()));
+        Self::resume(url, options, world)
+    }
+
+    /// Starts an editor that goes on with `world`, as Unity does when it is started again.
+    /// The project and the seed are the world's, whatever the options say.
+    #[must_use = "dropping the handle kills the editor"]
+    pub fn resume(url: &str, options: Options, world: Arc<Mutex<World>>) -> Self {
+        let (orders, orders_seen) = watch::channel(Orders::default());
+        let (state_seen, state) = watch::channel(State::Connecting);
+        let plugin = Plugin::new(url, options, Arc::clone(&world), orders_seen, state_seen);
+        let task = tokio::spawn(plugin.run());
+        Self {
+            world,
+            orders,
+            state,
+            task,
+        }
+    }
+
+    /// Reloads the domain now. A command in hand is lost, unexecuted.
+    ///
+    /// Without a connection there is nothing to lose, and nothing happens.
+    pub fn reload(&self) {
+        self.orders.send_modify(|orders| orders.reloads += 1);
+    }
+
+    /// Lets a reload strike the next command (any but `ping`) at this point. A strike that already
+    /// waits for a command stays.
+    pub fn strike(&self, point: Point) {
+        lock(&self.world).strikes_mut().arm(point);
+        self.orders.send_modify(|orders| orders.strikes += 1);
+    }
+
+    /// Stalls the main loop, or lets it go on: the socket lives and unsolicited pongs go out, but
+    /// the next command is not executed, and nothing behind it is read.
+    pub fn freeze(&self, frozen: bool) {
+        self.orders.send_modify(|orders| orders.frozen = frozen);
+    }
+
+    /// Quits: the connection is closed with 1000, and the plugin ends.
+    ///
+    /// # Cancel safety
+    ///
+    /// This method is not cancel safe: dropping the future kills the editor before it said goodbye.
+    pub async fn quit(self) {
+        self.end(Ending::Quit).await;
+    }
+
+    /// Kills the editor: the connection breaks with a reset. [`resume`](Self::resume) with the same
+    /// [`world`](Self::world) starts it again.
+    ///
+    /// # Cancel safety
+    ///
+    /// This method is cancel safe: dropping the future kills the editor as well.
+    pub async fn kill(self) {
+        self.end(Ending::Kill).await;
+    }
+
+    /// Waits until the plugin is registered, or has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// This method is cancel safe.
+    pub async fn connected(&self) {
+        let mut state = self.state.clone();
+        // An error means that the plugin has ended.
+        let _ = state
+            .wait_for(|state| matches!(state, State::Connected | State::Ended))
+            .await;
+    }
+
+    /// Whether the plugin is registered.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        *self.state.borrow() == State::Connected
+    }
+
+    /// Where the plugin is, and where it goes.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    /// The editor's memory. It outlives the editor; hold the lock briefly.
+    #[must_use]
+    pub fn world(&self) -> Arc<Mutex<World>> {
+        Arc::clone(&self.world)
+    }
+
+    /// What ran, what took effect, and where reloads struck.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        lock(&self.world).report()
+    }
+
+    async fn end(mut self, ending: Ending) {
+        self.orders.send_modify(|orders| orders.end = Some(ending));
+        // A plugin that panicked has ended, too.
+        let _ = (&mut self.task).await;
+    }
+}
+
+/// A world that somebody panicked over is still the world.
+pub(super) fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
+    world.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,85 @@
+//! How the simulated editor behaves.
+
+use std::time::Duration;
+
+use super::world::{Project, World};
+
+/// What [`Editor::spawn`](super::Editor::spawn) is to simulate.
+///
+/// ```
+/// use std::time::Duration;
+/// use examples::sim::Options;
+///
+/// let options = Options::default().away(Duration::from_millis(200)).seed(7);
+/// assert_eq!(options.project.name, "SimProject");
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// The project that is open. Default: `SimProject` at `/simulator/SimProject`.
+    pub project: Project,
+    /// How long a domain reload takes, from the broken socket to the next dial. Default: 5 s.
+    pub away: Duration,
+    /// How often the timer arms a reload, which then strikes the command in hand or the next one
+    /// that arrives. Default: never.
+    pub reload_every: Option<Duration>,
+    /// Decides where reloads strike. Default: 0.
+    pub seed: u64,
+    /// How long each command takes before it takes effect. Default: 0.
+    pub latency: Duration,
+}
+
+impl Options {
+    /// Opens the project `name` at `path` (its root, without `/Assets`).
+    #[must_use]
+    pub fn project(mut self, name: impl Into<String>, path: impl Into<String>) -> Self {
+        self.project = Project::new(name, path);
+        self
+    }
+
+    /// Sets [`away`](Self::away).
+    #[must_use]
+    pub fn away(mut self, away: Duration) -> Self {
+        self.away = away;
+        self
+    }
+
+    /// Sets [`reload_every`](Self::reload_every).
+    #[must_use]
+    pub fn reload_every(mut self, period: Duration) -> Self {
+        self.reload_every = Some(period);
+        self
+    }
+
+    /// Sets [`seed`](Self::seed).
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Sets [`latency`](Self::latency).
+    #[must_use]
+    pub fn latency(mut self, latency: Duration) -> Self {
+        self.latency = latency;
+        self
+    }
+
+    /// The world that these options begin with.
+    #[must_use]
+    pub fn world(&self) -> World {
+        World::new(self.project.clone(), self.seed)
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            project: Project::default(),
+            away: Duration::from_secs(5),
+            reload_every: None,
+            seed: 0,
+            latency: Duration::ZERO,
+        }
+    }
+}

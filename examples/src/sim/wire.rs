@@ -1,0 +1,76 @@
+//! The plugin's messages, as text: what the hub sends, and what the plugin answers.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::world::Project;
+
+/// A message from the hub. The plugin ignores types that it does not know.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub(super) enum Incoming {
+    #[serde(rename_all = "camelCase")]
+    Welcome {
+        keep_alive_interval: Option<f64>,
+    },
+    Registered {
+        session_id: Option<String>,
+    },
+    Execute(Execute),
+    Ping,
+    #[serde(other)]
+    Unknown,
+}
+
+/// One command for the editor. Its `timeout` is the hub's concern: the simulator runs no command
+/// for long, except one that its operator holds back.
+#[derive(Debug, Deserialize)]
+pub(super) struct Execute {
+    #[serde(default)]
+    pub(super) id: String,
+    #[serde(default)]
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) params: Value,
+}
+
+impl Incoming {
+    /// Text that is no message at all is as unknown as a type that is not.
+    pub(super) fn parse(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or(Self::Unknown)
+    }
+}
+
+/// How often the plugin is to be heard: the welcome's interval, if it is one.
+pub(super) fn keep_alive(seconds: Option<f64>) -> Option<Duration> {
+    // A day is long enough for anybody, and keeps every sum of times in range.
+    let seconds = seconds.filter(|seconds| *seconds > 0.0)?.min(86_400.0);
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|interval| !interval.is_zero())
+}
+
+pub(super) fn register(project: &Project) -> String {
+    json!({
+        "type": "register",
+        "project_name": project.name,
+        "project_hash": project.hash(),
+        "unity_version": project.unity_version,
+        "project_path": project.path,
+    })
+    .to_string()
+}
+
+pub(super) fn register_tools(tools: &Value) -> String {
+    json!({"type": "register_tools", "tools": tools}).to_string()
+}
+
+pub(super) fn pong(session: Option<&str>) -> String {
+    json!({"type": "pong", "session_id": session}).to_string()
+}
+
+pub(super) fn command_result(id: &str, result: &Value) -> String {
+    json!({"type": "command_result", "id": id, "result": result}).to_string()
+}
