@@ -26,7 +26,7 @@ struct Flags {
     #[arg(long, value_parser = seconds)]
     reload_every: Option<Duration>,
     /// Decides where reloads strike: before or after the command is read, executed, answered
-    #[arg(long, visible_alias = "sim-seed", default_value_t = 0)]
+    #[arg(long, default_value_t = 0)]
     seed: u64,
     /// How many seconds each command takes
     #[arg(long, default_value = "0", value_parser = seconds)]

@@ -46,11 +46,16 @@ pub enum State {
     Connecting,
     /// It is registered.
     Connected,
-    /// It lost the connection or could not get one, and dials again after this long.
-    Waiting(Duration),
+    /// It lost the connection or could not get one, and dials again.
+    Waiting {
+        /// The loss or failed attempt counts since the last session, from 0.
+        attempt: u32,
+        /// How long it waits.
+        delay: Duration,
+    },
     /// The domain reloads.
     Away,
-    /// It quit or was killed.
+    /// It quit, was killed, or gave up.
     Ended,
 }
 
@@ -67,6 +72,8 @@ pub(super) struct Orders {
 pub(super) enum Ending {
     Quit,
     Kill,
+    /// The retry policy's, not the operator's.
+    GaveUp,
 }
 
 impl Editor {

@@ -19,7 +19,6 @@
 mod editor;
 mod options;
 mod plugin;
-mod schedule;
 mod socket;
 pub mod strike;
 mod tap;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use mcp_transport_core::RetryPolicy;
+
 use super::world::{Project, World};
 
 /// What [`Editor::spawn`](super::Editor::spawn) is to simulate.
@@ -21,8 +23,13 @@ pub struct Options {
     /// How long a domain reload takes, from the broken socket to the next dial. Default: 5 s.
     pub away: Duration,
     /// How often the timer arms a reload, which then strikes the command in hand or the next one
-    /// that arrives. Default: never.
+    /// that arrives; 1 ms at least. Default: never.
     pub reload_every: Option<Duration>,
+    /// When the plugin dials again after a loss or a failed attempt. Default:
+    /// [`RetryPolicy::local`], the installed plugin's schedule after the loss of a session. Its very
+    /// first connection that plugin tries once, and after its own reload six times; the simulator,
+    /// whose operator is often a test, goes on until the policy gives up.
+    pub retry: RetryPolicy,
     /// Decides where reloads strike. Default: 0.
     pub seed: u64,
     /// How long each command takes before it takes effect. Default: 0.
@@ -48,6 +55,13 @@ impl Options {
     #[must_use]
     pub fn reload_every(mut self, period: Duration) -> Self {
         self.reload_every = Some(period);
+        self
+    }
+
+    /// Sets [`retry`](Self::retry).
+    #[must_use]
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
         self
     }
 
@@ -78,6 +92,7 @@ impl Default for Options {
             project: Project::default(),
             away: Duration::from_secs(5),
             reload_every: None,
+            retry: RetryPolicy::local(),
             seed: 0,
             latency: Duration::ZERO,
         }

@@ -124,6 +124,7 @@ impl Socket {
             code: CloseCode::Normal,
             reason: "Shutdown".into(),
         };
+        self.0.get_mut().stop_before_execute(false);
         let goodbye = async {
             if self.0.close(Some(frame)).await.is_ok() {
                 while let Some(Ok(_)) = self.0.next().await {}

@@ -45,11 +45,9 @@ impl Incoming {
 
 /// How often the plugin is to be heard: the welcome's interval, if it is one.
 pub(super) fn keep_alive(seconds: Option<f64>) -> Option<Duration> {
-    // A day is long enough for anybody, and keeps every sum of times in range.
-    let seconds = seconds.filter(|seconds| *seconds > 0.0)?.min(86_400.0);
-    Duration::try_from_secs_f64(seconds)
-        .ok()
-        .filter(|interval| !interval.is_zero())
+    // A day is long enough for anybody, and no hub wants to hear more than a hundred pongs a second.
+    let seconds = seconds.filter(|seconds| *seconds > 0.0)?;
+    Some(Duration::from_secs_f64(seconds.clamp(0.01, 86_400.0)))
 }
 
 pub(super) fn register(project: &Project) -> String {

@@ -152,7 +152,8 @@ impl World {
                 "play_mode": {
                     "is_playing": editor.playing,
                     "is_paused": editor.paused,
-                    "is_changing": false,
+                    // Unity's "playing or about to change", so true all along.
+                    "is_changing": editor.playing,
                 },
                 "active_scene": {
                     "path": self.scene.path,
