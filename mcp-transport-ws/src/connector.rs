@@ -11,6 +11,7 @@ use crate::transport::WsTransport;
 use crate::url::Target;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use mcp_transport_core::guard::MAX_HEAD;
+use mcp_transport_core::loopback::{self, ATTEMPT_TIMEOUT};
 use mcp_transport_core::{Connector, Error, ErrorKind};
 use std::fmt;
 use std::str::FromStr;
@@ -201,13 +202,14 @@ fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Error> {
     Ok((valid_name, value))
 }
 
-/// How long one address may take; the next may be the one.
-const PER_ADDRESS: Duration = Duration::from_millis(500);
-
 /// How long a refusal's body may take: the refusal itself is already known.
 const BODY_TIMEOUT: Duration = Duration::from_millis(500);
 
 async fn tcp(target: &Target) -> Result<TcpStream, Error> {
+    if target.is_loopback() {
+        // Both families for `localhost`, and nobody's DNS is asked.
+        return loopback::connect_host(&target.host, target.port).await;
+    }
     let unreachable = || Error::new(ErrorKind::Unreachable).context(target.authority.clone());
     let addresses = tokio::net::lookup_host((target.host.as_str(), target.port));
     let addresses = addresses
@@ -215,14 +217,16 @@ async fn tcp(target: &Target) -> Result<TcpStream, Error> {
         .map_err(|error| unreachable().because(error))?;
     let mut failure = unreachable();
     for address in addresses {
-        match timeout(PER_ADDRESS, TcpStream::connect(address)).await {
+        match timeout(ATTEMPT_TIMEOUT, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 // Without it the only loss is time.
                 let _ = stream.set_nodelay(true);
                 return Ok(stream);
             }
             Ok(Err(error)) => {
-                failure = Error::from(error).context(address.to_string());
+                failure = Error::new(ErrorKind::Unreachable)
+                    .context(address.to_string())
+                    .because(error);
             }
             Err(_) => failure = unreachable().context(format!("{address} does not answer")),
         }

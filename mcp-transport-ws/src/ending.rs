@@ -17,7 +17,7 @@ pub(crate) fn of_close(frame: Option<CloseFrame>) -> Error {
     let reason = frame.reason.as_str();
     if code == 1002 && reason == ENGINE_ON_FORBIDDEN_CODE {
         return Error::new(ErrorKind::Disconnected)
-            .context("the peer closed with a code that RFC 6455 forbids");
+            .context("the peer closed with a code that must not be sent");
     }
     match ErrorKind::from_close_code(Some(code)) {
         ErrorKind::Evicted(EvictionReason::Superseded) => Error::evicted(
@@ -25,11 +25,15 @@ pub(crate) fn of_close(frame: Option<CloseFrame>) -> Error {
                 .unwrap_or_else(|| Eviction::new(EvictionReason::Superseded).saying(reason)),
         ),
         kind if reason.is_empty() => Error::new(kind).context(format!("close code {code}")),
+        // A code that the table does not know says more than its kind.
+        kind @ ErrorKind::Disconnected => {
+            Error::new(kind).context(format!("close code {code}: {reason}"))
+        }
         kind => Error::new(kind).context(reason.to_owned()),
     }
 }
 
-/// The engine hides a forbidden code (1006, say, or 2500) behind this close frame of its own. Taken at its word it would
+/// The engine hides a code that it holds for forbidden (1006, say, or 1014) behind this close frame of its own. Taken at its word it would
 /// say that the peer speaks another protocol, and nobody would ever dial again.
 const ENGINE_ON_FORBIDDEN_CODE: &str = "Protocol violation";
 
@@ -82,12 +86,12 @@ pub(crate) fn code_for(kind: ErrorKind) -> u16 {
 /// A close frame that may go on the wire; its reason is cut to what fits.
 ///
 /// # Errors
-/// A code that RFC 6455 forbids there.
+/// A code that must not be sent: RFC 6455 forbids it, or (1014) the engine takes it so.
 pub(crate) fn close_frame(code: u16, reason: &str) -> Result<CloseFrame, Error> {
-    let is_allowed = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
+    let is_allowed = matches!(code, 1000..=1003 | 1007..=1013 | 3000..=4999);
     if !is_allowed {
         return Err(Error::new(ErrorKind::Malformed).context(format!(
-            "{code} may not be sent as a close code; use 1000 to 1003, 1007 to 1014, or 3000 to 4999"
+            "{code} may not be sent as a close code; use 1000 to 1003, 1007 to 1013, or 3000 to 4999"
         )));
     }
     Ok(CloseFrame {
@@ -118,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_code_that_may_not_be_sent_is_refused() {
-        for code in [0, 999, 1004, 1005, 1006, 1015, 2999, 5000] {
+        for code in [0, 999, 1004, 1005, 1006, 1014, 1015, 2999, 5000] {
             assert_eq!(
                 close_frame(code, "").unwrap_err().kind(),
                 ErrorKind::Malformed

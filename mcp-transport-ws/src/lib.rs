@@ -6,6 +6,7 @@ mod connector;
 mod ending;
 mod handshake;
 mod io;
+mod listener;
 mod pulse;
 mod transport;
 mod upgrade;
@@ -13,5 +14,6 @@ mod url;
 
 pub use config::WsConfig;
 pub use connector::WsConnector;
+pub use listener::{MAX_HANDSHAKES, WsListener};
 pub use transport::WsTransport;
 pub use upgrade::{Refusal, Upgrading, upgrade};

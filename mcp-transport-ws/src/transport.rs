@@ -62,6 +62,8 @@ pub struct WsTransport {
     phase: Phase,
     /// What our goodbye says.
     goodbye: CloseFrame,
+    /// What the peer's said.
+    close_code: Option<u16>,
     /// Whom to wake when the other half changed the phase. The engine keeps one waker per half, and the half that polled
     /// last has it.
     reader: Option<Waker>,
@@ -118,6 +120,7 @@ impl WsTransport {
             pulse: config.keep_alive_config().map(Pulse::new),
             phase: Phase::Open,
             goodbye: ending::close_frame(1000, "").expect("1000 may be sent"),
+            close_code: None,
             reader: None,
             writer: None,
         }
@@ -128,12 +131,18 @@ impl WsTransport {
         self.subprotocol.as_ref()?.to_str().ok()
     }
 
+    /// The code with which the peer closed, once the stream told of it: for the codes of a host's own dialect, which are
+    /// all `Disconnected` to the family's table. `None` before, and for an end without a code.
+    pub const fn close_code(&self) -> Option<u16> {
+        self.close_code
+    }
+
     /// Sets what closing will tell the peer, in place of 1000: a code of a host's own dialect, say.
     ///
     /// For a transport that is split, or closed through `SinkExt::close`; the reason is cut to 123 bytes.
     ///
     /// # Errors
-    /// `Malformed`, if RFC 6455 forbids to send this code; what was set before stays.
+    /// `Malformed`, if this code must not be sent (1000 to 1003, 1007 to 1013 and 3000 to 4999 may); what was set before stays.
     pub fn set_goodbye(&mut self, code: u16, reason: &str) -> Result<(), Error> {
         self.goodbye = ending::close_frame(code, reason)?;
         Ok(())
@@ -145,7 +154,7 @@ impl WsTransport {
     /// Messages that still come are dropped; those that were fed before are sent.
     ///
     /// # Errors
-    /// `Malformed` if RFC 6455 forbids to send this code, `TimedOut` if the peer did not answer in time, and what ended
+    /// `Malformed` if this code must not be sent (1000 to 1003, 1007 to 1013 and 3000 to 4999 may), `TimedOut` if the peer did not answer in time, and what ended
     /// the connection before, if something did. The connection is gone in any case.
     ///
     /// # Cancel safety
@@ -200,10 +209,14 @@ impl WsTransport {
             Some(Ok(Frame::Binary(bytes))) => return Some(Message::from(bytes)),
             // The engine has queued the pong, and flushes it with the next read.
             Some(Ok(Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_))) => {}
-            Some(Ok(Frame::Close(frame))) => match self.phase {
-                Phase::Closing { .. } => self.end(End::Ours { acknowledged: true }),
-                _ => self.will_end(ending::of_close(frame), Linger::Flush),
-            },
+            Some(Ok(Frame::Close(frame))) => {
+                if let Phase::Closing { .. } = self.phase {
+                    self.end(End::Ours { acknowledged: true });
+                } else {
+                    self.close_code = frame.as_ref().map(|frame| frame.code.into());
+                    self.will_end(ending::of_close(frame), Linger::Flush);
+                }
+            }
             Some(Err(error)) => self.fail(error),
             None => self.fail(WsError::ConnectionClosed),
         }

@@ -59,6 +59,13 @@ impl Target {
                 .to_owned(),
         })
     }
+
+    /// Whether core's loopback dial knows this host.
+    pub(crate) fn is_loopback(&self) -> bool {
+        self.host.eq_ignore_ascii_case("localhost")
+            || self.host == "127.0.0.1"
+            || self.host == "::1"
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Messages on their way: content, kind of frame, limits, torn frames.
 #![allow(
     clippy::disallowed_methods,
+    clippy::unwrap_used,
     missing_docs,
     reason = "tests own their tasks and timers"
 )]

@@ -1,5 +1,10 @@
 //! Two ends to test with: ours over a pipe, or against the plain library.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses its part"
+)]
 
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
