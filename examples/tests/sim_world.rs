@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use examples::catalogue::Catalogue;
 use examples::sim::strike::{Point, Strikes};
 use examples::sim::world::csharp;
 use examples::sim::world::{
@@ -605,6 +606,48 @@ fn required_parameters_stand_before_optional_ones() {
             .map(|parameter| parameter["required"].as_bool().unwrap())
             .collect();
         assert!(required.is_sorted_by(|a, b| a >= b), "{tool}");
+    }
+}
+
+#[test]
+fn every_tool_of_the_catalogue_meets_an_editor_that_knows_its_command_and_action() {
+    for tool in Catalogue::builtin().tools() {
+        let actions = tool.actions().iter().map(|action| Some(action.as_str()));
+        for action in actions.chain([None]) {
+            let Some(command) = tool.command_for(action) else {
+                continue;
+            };
+            let answer = run(
+                &mut world(),
+                command,
+                json!({"action": action, "name": "X"}),
+            )
+            .answer;
+            assert_eq!(answer["status"], "success", "{}: {answer}", tool.name);
+            let error = answer["result"]["error"].as_str().unwrap_or_default();
+            assert!(!error.contains("Unknown action"), "{}: {error}", tool.name);
+        }
+    }
+}
+
+#[test]
+fn what_reloads_the_domain_here_is_what_the_catalogue_expects_to() {
+    let script = create_script("Foo", "class Foo {}");
+    let deleted = json!({"action": "delete", "name": "Foo", "path": "Assets/Scripts"});
+    let mut world = world();
+    for (name, params) in [
+        ("manage_script", script),
+        ("manage_script", deleted),
+        ("refresh_unity", json!({"mode": "force"})),
+        ("manage_editor", json!({"action": "play"})),
+        ("manage_editor", json!({"action": "stop"})),
+    ] {
+        assert!(
+            run(&mut world, name, params.clone()).reload.is_some(),
+            "{name} {params}"
+        );
+        let tool = Catalogue::builtin().tool(name).expect(name);
+        assert!(tool.reloads(params["action"].as_str()), "{name} {params}");
     }
 }
 

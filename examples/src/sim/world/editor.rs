@@ -265,6 +265,9 @@ impl World {
             "remove_tag" => self.remove_tag(&params.required("tagName")?),
             "add_layer" => self.add_layer(&params.required("layerName")?),
             "remove_layer" => self.remove_layer(&params.required("layerName")?),
+            unsupported @ ("undo" | "redo" | "deploy_package" | "restore_package") => Err(
+                Answer::refused(format!("The simulator cannot '{unsupported}'.")),
+            ),
             other => Err(Answer::refused(format!(
                 "Unknown action: '{other}'. Supported actions: play, pause, stop, \
                  set_active_tool, add_tag, remove_tag, add_layer, remove_layer."

@@ -46,12 +46,37 @@ impl World {
                         .with(Value::Array(scenes)),
                 )
             }
+            "scene_view_frame" => {
+                let framed = match params.raw("sceneViewTarget") {
+                    Some(_) => self.name_of(self.target(params, "sceneViewTarget")?),
+                    None => self.scene.name().to_owned(),
+                };
+                Ok(Answer::done(format!("Scene View framed on '{framed}'.")))
+            }
+            "validate" => {
+                let message = format!("Scene '{}' has no issues.", self.scene.name());
+                Ok(Answer::done(message).with(json!({"totalIssues": 0, "issues": []})))
+            }
+            "set_active_scene" => {
+                let name = self.loaded_scene(params)?;
+                Ok(Answer::done(format!("Scene '{name}' is the active scene.")))
+            }
+            "close_scene" => {
+                self.loaded_scene(params)?;
+                Err(Answer::refused("Cannot close the last loaded scene."))
+            }
+            "move_to_scene" => {
+                let object = self.name_of(self.target(params, "target")?);
+                let name = self.loaded_scene(params)?;
+                Ok(Answer::done(format!("'{object}' is in scene '{name}'.")))
+            }
             "create" => self.create_scene(params),
             "load" => self.load_scene(params),
             "save" => self.save_scene(params),
             other => Err(Answer::refused(format!(
                 "Unknown action: '{other}'. Valid actions: create, load, save, get_hierarchy, \
-                 get_active, get_loaded_scenes, get_build_settings."
+                 get_active, get_loaded_scenes, get_build_settings, scene_view_frame, \
+                 set_active_scene, close_scene, move_to_scene, validate."
             ))),
         }
     }
@@ -167,6 +192,19 @@ impl World {
             Answer::done(format!("Scene '{name}' saved successfully to '{path}'."))
                 .with(json!({"path": path, "name": name})),
         )
+    }
+
+    /// The name of the scene that is meant, which must be the one that is open: the simulator loads
+    /// no scene beside another.
+    fn loaded_scene(&self, params: Params<'_>) -> Result<&str, Answer> {
+        let wanted = ["sceneName", "scenePath", "name", "path"]
+            .into_iter()
+            .find_map(|key| params.text(key))
+            .ok_or_else(|| Answer::refused("'sceneName' or 'scenePath' parameter is required."))?;
+        if wanted == self.scene.name() || wanted == self.scene.path {
+            return Ok(self.scene.name());
+        }
+        Err(Answer::refused(format!("Scene '{wanted}' is not loaded.")))
     }
 
     fn open(&mut self, scene: Scene) {
