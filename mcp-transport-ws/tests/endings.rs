@@ -10,10 +10,11 @@ mod common;
 
 use common::{accepted, dialled, pair, raw};
 use futures::{SinkExt, StreamExt};
-use mcp_transport_core::{Error, ErrorKind, Eviction, EvictionReason, Message};
-use mcp_transport_ws::{WsConfig, WsTransport};
+use mcp_transport_core::{Connector, Error, ErrorKind, Eviction, EvictionReason, Message};
+use mcp_transport_ws::{WsConfig, WsConnector, WsTransport};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -302,4 +303,38 @@ async fn both_may_close_at_once() {
     let (a, b) = tokio::join!(left.close(1000, ""), right.close(1001, ""));
     a.unwrap();
     b.unwrap();
+}
+
+/// A dialled transport and the other end's socket, over TCP.
+async fn over_tcp() -> (WsTransport, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let mut connector = WsConnector::new(&url);
+    let (ours, wire) = tokio::join!(connector.connect(), async {
+        let (stream, _) = listener.accept().await.unwrap();
+        let plain = tokio_tungstenite::accept_async(stream).await.unwrap();
+        plain.into_inner()
+    });
+    (ours.unwrap(), wire)
+}
+
+#[tokio::test]
+async fn a_reset_is_disconnected_and_says_so_in_its_source() {
+    let (mut ours, wire) = over_tcp().await;
+    wire.set_zero_linger().unwrap();
+    drop(wire);
+    let error = end_of(&mut ours).await;
+    assert_eq!(error.kind(), ErrorKind::Disconnected);
+    assert!(std::error::Error::source(&error).is_some());
+}
+
+#[tokio::test]
+async fn a_peer_that_only_stops_writing_has_ended_the_connection() {
+    let (mut ours, mut wire) = over_tcp().await;
+    wire.write_all(b"\x81\x02{}").await.unwrap();
+    wire.shutdown().await.unwrap();
+    assert_eq!(ours.next().await.unwrap().unwrap().as_str(), Some("{}"));
+    assert_eq!(end_of(&mut ours).await.kind(), ErrorKind::Disconnected);
+    // Our half ends, too, although the transport is still there.
+    assert_eq!(wire.read(&mut [0; 16]).await.unwrap(), 0);
 }

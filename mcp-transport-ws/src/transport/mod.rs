@@ -1,23 +1,20 @@
 //! One WebSocket connection as a transport.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a shell: it bounds the goodbye by a timer"
-)]
+
+mod life;
 
 use crate::config::WsConfig;
 use crate::ending;
 use crate::io::Io;
-use crate::pulse::{Beat, Pulse};
+use crate::pulse::Pulse;
 use futures::{Sink, SinkExt as _, Stream, StreamExt as _};
 use http::HeaderValue;
+use life::{End, Phase};
 use mcp_transport_core::{Error, ErrorKind, Message};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::error::Error as WsError;
@@ -68,37 +65,6 @@ pub struct WsTransport {
     /// last has it.
     reader: Option<Waker>,
     writer: Option<Waker>,
-}
-
-enum Phase {
-    Open,
-    /// The end is known; the stream tells of it once the peer was told, or the grace is over.
-    Ending {
-        error: Error,
-        grace: Pin<Box<Sleep>>,
-        linger: Linger,
-    },
-    /// Our goodbye is on its way; the peer's ends it.
-    Closing {
-        grace: Pin<Box<Sleep>>,
-        flushed: bool,
-    },
-    Ended(End),
-}
-
-/// Whether to hear the peer out after a goodbye that it did not ask for. If not, the close of a socket with unread bytes
-/// in it resets the connection, and a peer in the middle of a large message never sees why.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Linger {
-    No,
-    Flush,
-    Drain,
-}
-
-/// Who ended it, for the half that was not told.
-enum End {
-    Ours { acknowledged: bool },
-    Theirs(Error),
 }
 
 impl WsTransport {
@@ -200,163 +166,6 @@ impl WsTransport {
         reason: &str,
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         self.close(ending::code_for(kind), reason)
-    }
-
-    /// Takes what the engine read; `Some` is for the caller.
-    fn take(&mut self, frame: Option<Result<Frame, WsError>>) -> Option<Message> {
-        match frame {
-            Some(Ok(Frame::Text(text))) => return Some(Message::from(bytes::Bytes::from(text))),
-            Some(Ok(Frame::Binary(bytes))) => return Some(Message::from(bytes)),
-            // The engine has queued the pong, and flushes it with the next read.
-            Some(Ok(Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_))) => {}
-            Some(Ok(Frame::Close(frame))) => {
-                if let Phase::Closing { .. } = self.phase {
-                    self.end(End::Ours { acknowledged: true });
-                } else {
-                    self.close_code = frame.as_ref().map(|frame| frame.code.into());
-                    self.will_end(ending::of_close(frame), Linger::Flush);
-                }
-            }
-            Some(Err(error)) => self.fail(error),
-            None => self.fail(WsError::ConnectionClosed),
-        }
-        None
-    }
-
-    fn fail(&mut self, error: WsError) {
-        if let Phase::Closing { .. } = self.phase {
-            return self.end(End::Ours {
-                acknowledged: false,
-            });
-        }
-        let goodbye = ending::goodbye_for(&error);
-        let error = ending::of_failure(error);
-        match goodbye {
-            Some(code) => self.say_why(code, error, Linger::Drain),
-            None => self.will_end(error, Linger::No),
-        }
-    }
-
-    /// Ends it from our side, and tells the peer if it still listens.
-    fn say_why(&mut self, code: u16, error: Error, linger: Linger) {
-        let frame = ending::close_frame(code, &error.to_string()).expect("a code of our own table");
-        // If it cannot even be queued, the connection is gone, and so is whom to tell.
-        let _ = self.socket.start_send_unpin(Frame::Close(Some(frame)));
-        self.will_end(error, linger);
-    }
-
-    fn will_end(&mut self, error: Error, linger: Linger) {
-        self.phase = Phase::Ending {
-            error,
-            grace: Box::pin(sleep(self.time_to_close)),
-            linger,
-        };
-        if let Some(writer) = self.writer.take() {
-            writer.wake();
-        }
-    }
-
-    fn end(&mut self, end: End) {
-        self.phase = Phase::Ended(end);
-        for half in [&mut self.reader, &mut self.writer] {
-            if let Some(waker) = half.take() {
-                waker.wake();
-            }
-        }
-    }
-
-    /// Pings for the reading half, without taking the engine's only place for a writer from a writer that waits.
-    fn ping(&mut self, cx: &mut Context<'_>) {
-        // A full buffer is the peer's doing, and ends as silence does.
-        let _ = self
-            .socket
-            .start_send_unpin(Frame::Ping(bytes::Bytes::new()));
-        let _ = match &self.writer {
-            Some(writer) => self
-                .socket
-                .poll_flush_unpin(&mut Context::from_waker(writer)),
-            None => self.socket.poll_flush_unpin(cx),
-        };
-    }
-
-    /// Leaves the timer armed, or the end known.
-    fn poll_keep_alive(&mut self, cx: &mut Context<'_>) {
-        let heard = self.socket.get_mut().take_heard();
-        let Some(pulse) = &mut self.pulse else {
-            return;
-        };
-        if heard {
-            pulse.heard();
-        }
-        match pulse.poll(cx) {
-            Poll::Pending => {}
-            Poll::Ready(Beat::Ping) => {
-                self.ping(cx);
-                // Its timer has a new time, and must be asked again to wake us then.
-                self.poll_keep_alive(cx);
-            }
-            Poll::Ready(Beat::Dead { silence }) => {
-                let error = Error::new(ErrorKind::TimedOut)
-                    .context(format!("nothing heard for {} s", silence.as_secs()));
-                self.say_why(4002, error, Linger::Flush);
-            }
-        }
-    }
-
-    /// Tells the peer of an end that is known here, within the grace.
-    fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Phase::Ending { grace, linger, .. } = &mut self.phase else {
-            return Poll::Ready(());
-        };
-        if *linger == Linger::No || grace.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        let linger = *linger;
-        if ready!(self.socket.poll_flush_unpin(cx)).is_err() || linger == Linger::Flush {
-            return Poll::Ready(());
-        }
-        self.shut_down(cx);
-        let mut scratch = [0; 4096];
-        loop {
-            let mut buf = ReadBuf::new(&mut scratch);
-            let read = Pin::new(self.socket.get_mut()).poll_read(cx, &mut buf);
-            if ready!(read).is_err() || buf.filled().is_empty() {
-                return Poll::Ready(());
-            }
-        }
-    }
-
-    /// Waits for the peer's half of a goodbye of ours, within the grace.
-    fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while let Phase::Closing { grace, flushed } = &mut self.phase {
-            if grace.as_mut().poll(cx).is_ready() {
-                self.end(End::Ours {
-                    acknowledged: false,
-                });
-                break;
-            }
-            if !*flushed {
-                match self.socket.poll_flush_unpin(cx) {
-                    Poll::Ready(Ok(())) => *flushed = true,
-                    Poll::Ready(Err(error)) => {
-                        self.fail(error);
-                        break;
-                    }
-                    // Read on: the peer may be as stuck with its own messages.
-                    Poll::Pending => {}
-                }
-            }
-            match self.socket.poll_next_unpin(cx) {
-                Poll::Ready(frame) => drop(self.take(frame)),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        Poll::Ready(())
-    }
-
-    /// Tells the peer that no more bytes come. Once, and best effort: dropping the transport tells it, too.
-    fn shut_down(&mut self, cx: &mut Context<'_>) {
-        let _ = Pin::new(self.socket.get_mut()).poll_shutdown(cx);
     }
 
     fn writable(&self) -> Result<(), Error> {
@@ -474,14 +283,7 @@ impl Sink<Message> for WsTransport {
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let this = self.get_mut();
         if let Phase::Open = this.phase {
-            this.phase = Phase::Closing {
-                grace: Box::pin(sleep(this.time_to_close)),
-                flushed: false,
-            };
-            let frame = Frame::Close(Some(this.goodbye.clone()));
-            if let Err(error) = this.socket.start_send_unpin(frame) {
-                this.fail(error);
-            }
+            this.begin_close();
         }
         if this.poll_closing(cx).is_pending() {
             keep(&mut this.writer, cx);
