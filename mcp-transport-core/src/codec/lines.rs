@@ -64,14 +64,13 @@ impl Lines {
         if !std::mem::replace(&mut self.started, true) && line.starts_with(BYTE_ORDER_MARK) {
             line.advance(BYTE_ORDER_MARK.len());
         }
-        if line.last() == Some(&b'\r') {
-            line.truncate(line.len() - 1);
-        }
-        if line.len() > self.limit {
+        let end = line.len() - usize::from(line.last() == Some(&b'\r'));
+        if end > self.limit {
             let mut skip = Skip::default();
             skip.push(&line);
             return Some(skip.finish(self.limit));
         }
+        line.truncate(end);
         (!line.trim_ascii().is_empty()).then(|| Message::from(line))
     }
 

@@ -1,0 +1,61 @@
+//! Both codecs: at the decoder, byte by byte, and as transports over a pipe of one byte.
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+
+mod length_prefixed;
+mod lines;
+mod pipe;
+
+use bytes::{Bytes, BytesMut};
+use mcp_transport_core::{Error, Message};
+use proptest::prelude::*;
+use tokio_util::codec::{Decoder, Encoder};
+
+/// Feeds the bytes in chunks of these sizes, in turn, then the end of the stream.
+fn decode<C>(mut codec: C, bytes: &[u8], chunks: &[usize]) -> Result<Vec<Message>, Error>
+where
+    C: Decoder<Item = Message, Error = Error>,
+{
+    let mut messages = Vec::new();
+    let mut buffer = BytesMut::new();
+    let mut rest = bytes;
+    let mut sizes = chunks.iter().copied().cycle();
+    while !rest.is_empty() {
+        let size = sizes.next().unwrap_or(usize::MAX).clamp(1, rest.len());
+        let (chunk, more) = rest.split_at(size);
+        rest = more;
+        buffer.extend_from_slice(chunk);
+        while let Some(message) = codec.decode(&mut buffer)? {
+            messages.push(message);
+        }
+    }
+    while let Some(message) = codec.decode_eof(&mut buffer)? {
+        messages.push(message);
+    }
+    assert!(
+        codec.decode_eof(&mut buffer)?.is_none(),
+        "the end is the end"
+    );
+    Ok(messages)
+}
+
+fn encode<C>(mut codec: C, messages: &[Message]) -> BytesMut
+where
+    C: Encoder<Message, Error = Error>,
+{
+    let mut buffer = BytesMut::new();
+    for message in messages {
+        codec.encode(message.clone(), &mut buffer).unwrap();
+    }
+    buffer
+}
+
+fn bytes_of(messages: &[Message]) -> Vec<Bytes> {
+    messages
+        .iter()
+        .map(|message| message.as_bytes().clone())
+        .collect()
+}
+
+fn chunks() -> impl Strategy<Value = Vec<usize>> {
+    prop::collection::vec(1..20_usize, 1..8)
+}
