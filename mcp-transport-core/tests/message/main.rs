@@ -9,9 +9,10 @@ use mcp_transport_core::{Error, ErrorKind, Id, Kind, Message};
 fn a_clone_shares_the_bytes_and_into_bytes_copies_none() {
     let message = Message::from(br#"{"jsonrpc":"2.0","method":"x"}"#.to_vec());
     let start = message.as_bytes().as_ptr();
-    let clone = message.clone();
-    assert_eq!(clone.as_bytes().as_ptr(), start);
-    assert_eq!(clone.into_bytes().as_ptr(), start);
+    for copy in [message.clone(), message] {
+        assert_eq!(copy.as_bytes().as_ptr(), start);
+        assert_eq!(copy.into_bytes().as_ptr(), start);
+    }
 }
 
 #[test]
