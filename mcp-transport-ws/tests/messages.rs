@@ -11,8 +11,8 @@ mod common;
 use bytes::Bytes;
 use common::{accepted, dialled, pair, raw};
 use futures::{SinkExt, StreamExt};
-use mcp_transport_core::{ErrorKind, Message};
-use mcp_transport_ws::WsConfig;
+use mcp_transport_core::{Connector, ErrorKind, Listener, Message};
+use mcp_transport_ws::{WsConfig, WsConnector, WsListener};
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
@@ -164,4 +164,35 @@ async fn a_single_frame_larger_than_the_library_allows_by_itself_arrives() {
     let (sent, received) = tokio::join!(left.send(large.clone()), right.next());
     sent.unwrap();
     assert_eq!(received.unwrap().unwrap().len(), large.len());
+}
+
+#[tokio::test]
+async fn a_peer_in_the_middle_of_a_large_message_hears_why_over_tcp() {
+    let config = WsConfig::new().max_message(1024);
+    let mut listener = WsListener::bind(0).unwrap().config(config);
+    let url = format!("ws://localhost:{}/", listener.local_port());
+    let mut connector = WsConnector::new(&url);
+    let (mut dialled, accepted) = {
+        let (dialled, accepted) = tokio::join!(connector.connect(), listener.accept());
+        (dialled.unwrap(), accepted.unwrap())
+    };
+    let reader = async {
+        let mut accepted = accepted;
+        let error = accepted.next().await.unwrap().unwrap_err();
+        assert!(matches!(
+            error.kind(),
+            ErrorKind::TooLarge { limit: 1024, .. }
+        ));
+    };
+    let writer = async {
+        // More than the sockets hold: it is still being written when the other end gives up.
+        let large = "x".repeat(16 * 1024 * 1024);
+        dialled.send(Message::from(large)).await.unwrap();
+        let error = dialled.next().await.unwrap().unwrap_err();
+        assert!(
+            matches!(error.kind(), ErrorKind::TooLarge { .. }),
+            "{error}"
+        );
+    };
+    tokio::join!(reader, writer);
 }
