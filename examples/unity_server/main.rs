@@ -8,6 +8,7 @@ use examples::server::flags::{LocalUrl, Transport, origin, stdin_is_pipe};
 use examples::server::{Options, run};
 use examples::sim;
 use mcp_transport_core::guard::Origin;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -112,6 +113,7 @@ async fn main() -> ExitCode {
         .unwrap_or_else(|_| "info,rmcp=warn".into());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
     match run(flags.options()).await {

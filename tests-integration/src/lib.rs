@@ -1,1 +1,180 @@
-//! x
+//! What the integration tests share: the whole server in this process, its simulated editor, and real MCP clients.
+
+use examples::calls::{Budget, Calls, Port};
+use examples::hub::{Config, Hub};
+use examples::server::{Http, Started};
+use examples::sim::{Editor, Options};
+use mcp_transport_core::loopback::{Health, Loopback};
+use rmcp::model::{CallToolRequestParams, CallToolResult};
+use rmcp::service::{RunningService, ServiceError};
+use rmcp::transport::StreamableHttpClientTransport;
+use rmcp::{RoleClient, ServiceExt};
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+
+/// The server of `unity_server`, on a port of its own.
+#[derive(Debug)]
+pub struct Server {
+    /// The hub beneath.
+    pub hub: Hub,
+    /// The calls' way.
+    pub calls: Calls,
+    /// Its port.
+    pub port: u16,
+    /// How its two families are.
+    pub health: watch::Receiver<Health>,
+    started: Started,
+}
+
+impl Server {
+    /// Starts one on a free port.
+    ///
+    /// # Panics
+    /// If there is no free port.
+    pub fn start(budget: Budget) -> Self {
+        Self::on(Loopback::bind(0).expect("a free port"), budget)
+    }
+
+    /// Starts one on this listener.
+    pub fn on(listener: Loopback, budget: Budget) -> Self {
+        let (port, health) = (listener.local_port(), listener.watch_health());
+        let hub = Hub::new(Config::default());
+        let seen = health.clone();
+        let calls = Calls::new(hub.clone(), budget, move || {
+            Some(Port {
+                number: port,
+                health: seen.borrow().clone(),
+            })
+        });
+        let started = Http::start(listener, &hub, &calls, Vec::new());
+        Self {
+            hub,
+            calls,
+            port,
+            health,
+            started,
+        }
+    }
+
+    /// Where clients connect.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/mcp", self.port)
+    }
+
+    /// Where editors connect.
+    pub fn hub_url(&self) -> String {
+        format!("ws://127.0.0.1:{}/hub/plugin", self.port)
+    }
+
+    /// A simulated editor that is connected.
+    pub async fn editor(&self, options: Options) -> Editor {
+        let editor = Editor::spawn(&self.hub_url(), options);
+        editor.connected().await;
+        editor
+    }
+
+    /// A real MCP client.
+    ///
+    /// # Panics
+    /// If it does not get in.
+    pub async fn client(&self) -> Client {
+        let transport = StreamableHttpClientTransport::from_uri(self.url());
+        Client {
+            service: ().serve(transport).await.expect("the handshake"),
+        }
+    }
+
+    /// Ends it.
+    pub async fn stop(self) {
+        self.started.stop().await;
+    }
+}
+
+/// rmcp's own client, unmodified.
+#[derive(Debug)]
+pub struct Client {
+    service: RunningService<RoleClient, ()>,
+}
+
+impl Client {
+    /// Calls a tool.
+    ///
+    /// # Errors
+    /// What the transport or the protocol has to complain of; a tool that failed is no error.
+    pub async fn try_call(
+        &self,
+        tool: &str,
+        arguments: Value,
+    ) -> Result<CallToolResult, ServiceError> {
+        let mut params = CallToolRequestParams::new(tool.to_owned());
+        params.arguments = Some(object(arguments));
+        self.service.peer().call_tool(params).await
+    }
+
+    /// Calls a tool and reads its structured content.
+    ///
+    /// # Panics
+    /// On any error of the transport or the protocol.
+    pub async fn call(&self, tool: &str, arguments: Value) -> Answer {
+        let result = self
+            .try_call(tool, arguments)
+            .await
+            .expect("no transport or protocol error");
+        Answer::of(&result)
+    }
+
+    /// rmcp's handle.
+    pub fn peer(&self) -> &rmcp::Peer<RoleClient> {
+        self.service.peer()
+    }
+
+    /// Ends the session.
+    pub async fn close(self) {
+        let _ = self.service.cancel().await;
+    }
+}
+
+/// What a tool answered.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "a test helper")]
+pub struct Answer {
+    /// Whether MCP calls it an error.
+    pub is_error: bool,
+    /// The structured content.
+    pub value: Value,
+    /// The text.
+    pub text: String,
+}
+
+impl Answer {
+    /// Reads a result.
+    pub fn of(result: &CallToolResult) -> Self {
+        Self {
+            is_error: result.is_error == Some(true),
+            value: result.structured_content.clone().unwrap_or_default(),
+            text: result
+                .content
+                .iter()
+                .filter_map(|block| block.as_text())
+                .map(|text| text.text.clone())
+                .collect(),
+        }
+    }
+
+    /// The outcome of a bad ending.
+    pub fn outcome(&self) -> Option<&str> {
+        self.value.get("outcome")?.as_str()
+    }
+
+    /// Whether the command succeeded.
+    pub fn succeeded(&self) -> bool {
+        !self.is_error && self.value["success"] == json!(true)
+    }
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}

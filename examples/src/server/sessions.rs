@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
-/// A token for each session that has called something. Bounded: at most [`MAX_SESSIONS`]; beyond, none is kept.
+/// A token for each session that has called something; at most 4,096, beyond which none is kept.
 #[derive(Clone, Debug, Default)]
 pub struct Sessions {
     tokens: Arc<Mutex<HashMap<String, CancellationToken>>>,
