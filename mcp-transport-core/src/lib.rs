@@ -28,3 +28,8 @@ pub use message::{Defect, Id, Kind, Message};
 pub use retry::RetryPolicy;
 pub use transport::{BoxTransport, Connector, Listener, Transport, TransportExt};
 pub use typed::Typed;
+
+/// Compiles the samples of the readme.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
