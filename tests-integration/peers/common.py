@@ -1,0 +1,178 @@
+"""What the scripts beside this one share: places to install peers into, processes, and checks."""
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").resolve()
+PEERS = TARGET / "peers"
+
+NPM_PACKAGES = [
+    "node@22.23.3",  # both of the others want Node 22
+    "@modelcontextprotocol/inspector@2.12.0",
+    "@modelcontextprotocol/conformance@0.2.0-alpha.12",
+]
+
+
+class Failed(Exception):
+    """A check did not hold."""
+
+
+def check(holds, what, seen=None):
+    """Prints a check that held; raises for one that did not, with what was seen instead."""
+    if not holds:
+        raise Failed(what if seen is None else f"{what}\n  seen: {str(seen)[:2000]}")
+    print(f"ok    {what}", flush=True)
+
+
+def main(body):
+    """Runs a script's body. The exit status says whether all of it held."""
+    # So that `finally` also runs when somebody ends the script.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    started = time.monotonic()
+    try:
+        body()
+    except Failed as failure:
+        print(f"FAILED {failure}", flush=True)
+        sys.exit(1)
+    print(f"all held, in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def binary(name):
+    """An example's executable, built before."""
+    path = TARGET / "debug" / "examples" / name
+    if not path.exists():
+        raise Failed(f"{path} is missing: cargo build --workspace --examples")
+    return str(path)
+
+
+def node_package(path):
+    """The command that runs this script of an npm package, under the Node that the packages want."""
+    modules = _node_modules()
+    return [str(modules / ".bin" / "node"), str(modules / path)]
+
+
+def _node_modules():
+    folder = _folder("node", "\n".join(NPM_PACKAGES))
+    if not (folder / "done").exists():
+        print("installing " + " ".join(NPM_PACKAGES), flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        # Without a package of its own, npm would install into the nearest one above.
+        (folder / "package.json").write_text('{"private": true}\n')
+        npm = ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error"]
+        subprocess.run([*npm, *NPM_PACKAGES], cwd=folder, check=True)
+        version = subprocess.check_output([folder / "node_modules/.bin/node", "--version"], text=True)
+        check(version.startswith("v22."), f"Node {version.strip()} is installed beside the packages")
+        (folder / "done").touch()
+    return folder / "node_modules"
+
+
+def inside_venv(requirements):
+    """Goes on in a virtual environment with these requirements, which it creates if need be."""
+    python = venv(requirements) / "bin" / "python"
+    if Path(sys.prefix) != python.parent.parent:
+        os.execv(python, [str(python), *sys.argv])
+
+
+def venv(requirements):
+    """A virtual environment with what the file of this name asks for."""
+    listed = HERE / requirements
+    folder = _folder(listed.stem, listed.read_text())
+    if not (folder / "done").exists():
+        print(f"installing {requirements}", flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        pip = [folder / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--quiet", "--requirement", listed], check=True)
+        (folder / "done").touch()
+    return folder
+
+
+def _folder(name, contents):
+    """A place to install into that is another one whenever something else is to be installed."""
+    return PEERS / f"{name}-{hashlib.sha256(contents.encode()).hexdigest()[:12]}"
+
+
+@contextlib.contextmanager
+def scratch():
+    """A folder for what a peer writes to its home, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="peer-") as folder:
+        yield Path(folder)
+
+
+class Process:
+    """A process of ours, its output in a file. It ends with the `with` block, by its own id."""
+
+    def __init__(self, name, command, log, env=None):
+        self.name = name
+        self.log = Path(log)
+        self.env = {**os.environ, "NO_COLOR": "1", **(env or {})}
+        self.command = [str(part) for part in command]
+
+    def __enter__(self):
+        with self.log.open("ab") as out:
+            self.child = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=self.env,
+            )
+        return self
+
+    def __exit__(self, kind, *_):
+        self.end()
+        if kind is not None:
+            print(f"--- the last words of {self.name}:", *self.text().splitlines()[-20:], sep="\n  ")
+
+    def end(self):
+        """Asks it to end, and insists after 10 s."""
+        if self.child.poll() is None:
+            self.child.send_signal(signal.SIGINT)
+            try:
+                self.child.wait(10)
+            except subprocess.TimeoutExpired:
+                self.child.kill()
+                self.child.wait()
+
+    def text(self):
+        return self.log.read_text(errors="replace")
+
+    def find(self, pattern, seconds, what=None):
+        """Waits for a line like this in its output."""
+        found = wait(lambda: re.search(pattern, self.text(), re.MULTILINE), seconds, lambda: self.child.poll() is None)
+        if found is None:
+            raise Failed(f"{self.name} did not say {what or pattern!r} within {seconds} s\n{self.text()[-2000:]}")
+        return found
+
+
+def wait(probe, seconds, alive=lambda: True):
+    """Asks until the answer is neither None nor False, and says it; None when the time is up."""
+    end = time.monotonic() + seconds
+    while True:
+        going = alive()
+        answer = probe()
+        if answer is not None and answer is not False:
+            return answer
+        if not going or time.monotonic() > end:
+            return None
+        time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def unity_server(folder, *flags):
+    """Our server with HTTP on a free port; its URL."""
+    command = [binary("unity_server"), "--transport", "http", "--http-url", "http://127.0.0.1:0", *flags]
+    with Process("unity_server", command, folder / "unity_server.log") as server:
+        yield server.find(r"^MCP +(http://\S+/mcp)$", 20, "its MCP URL")[1]
