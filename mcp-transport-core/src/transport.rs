@@ -6,6 +6,7 @@ use crate::typed::Typed;
 use futures::{Sink, Stream};
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 /// One connection, from its making to its end: a stream of incoming and a sink of outgoing [`Message`]s.
 ///
@@ -51,6 +52,13 @@ pub trait Connector: Send + 'static {
     /// # Cancel safety
     /// Dropping the future gives the attempt up; a later call starts afresh.
     fn connect(&mut self) -> impl Future<Output = Result<Self::Transport, Error>> + Send;
+
+    /// How long one dial may take, where the connector knows better than the dial loop, whose default is 5 s.
+    ///
+    /// A connector that waits for its peer to come, like `Slot`, says [`Duration::MAX`].
+    fn patience(&self) -> Option<Duration> {
+        None
+    }
 }
 
 impl<F, Fut, T> Connector for F
