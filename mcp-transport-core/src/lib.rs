@@ -9,22 +9,27 @@
 
 pub mod codec;
 pub mod delivery;
+pub mod dial;
 pub mod ending;
 pub mod error;
 pub mod eviction;
 pub mod guard;
+pub mod handshake;
 pub mod keepalive;
 pub mod loopback;
 pub mod memory;
 pub mod message;
+pub mod resilient;
 pub mod retry;
 pub mod transport;
 pub mod typed;
 
+pub use dial::State;
 pub use ending::{Ending, Outcome};
 pub use error::{Error, ErrorKind, EvictionReason, Reconnect};
 pub use eviction::Eviction;
 pub use message::{Defect, Id, Kind, Message};
+pub use resilient::Resilient;
 pub use retry::RetryPolicy;
 pub use transport::{BoxTransport, Connector, Listener, Transport, TransportExt};
 pub use typed::Typed;

@@ -1,0 +1,600 @@
+//! What each message means, and what is due: the pure state around [`Delivery`].
+//!
+//! ```text
+//!  client ──► client_said ──► delivery ──► next ─► written | refused ──► host
+//!  client ◄── pop_answer  ◄── answers  ◄── settle, forward ◄── host_said ◄── host
+//! ```
+//!
+//! Calls live in `delivery` until they are answered. Notifications and answers of the client are *asides*: they take their
+//! turn in the same queue, and are dropped with the connection.
+
+use super::answers;
+use super::replayable::{self, ENDLESS};
+use crate::delivery::{
+    Abandoned, Answer, Delivery, Full, Limits, Link, Op, Output, Replay as Safety, Submit,
+};
+use crate::error::{Error, ErrorKind};
+use crate::handshake::{Handshake, REPLAY_TIMEOUT, Replay};
+use crate::message::{Defect, Id, Kind, Message};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// The limits of one link.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Config {
+    /// Calls that are not answered yet, at most; and as many asides.
+    pub(super) buffer: usize,
+    /// The bytes of the calls together; and as many of the asides.
+    pub(super) bytes: usize,
+    /// How long a call may wait for a connection.
+    pub(super) hold: Duration,
+    /// How long a call may be in flight.
+    pub(super) run: Duration,
+}
+
+/// A message on its way to the host. Whoever writes it says [`Driver::written`] or [`Driver::refused`].
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    /// `None` for a part of the replay.
+    op: Option<Op>,
+    message: Message,
+}
+
+impl Outgoing {
+    /// A clone to write; the original stays until the sink has said yes.
+    pub(super) fn message(&self) -> Message {
+        self.message.clone()
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Driver {
+    config: Config,
+    delivery: Delivery<Message>,
+    calls: BTreeMap<Op, Call>,
+    ids: HashMap<Id, Op>,
+    /// The bytes of each message that nobody answers.
+    asides: HashMap<Op, usize>,
+    aside_bytes: usize,
+    /// Requests of the host that the client has not answered, each with its number among what the client was told.
+    theirs: HashMap<Id, u64>,
+    handshake: Handshake,
+    up: Option<Up>,
+    /// Every call is answered with this at once.
+    refusing: Option<Error>,
+    /// Why there is no connection, or was none.
+    cause: Error,
+    answers: VecDeque<Message>,
+    /// How much the client was told so far.
+    told: u64,
+}
+
+#[derive(Debug)]
+struct Call {
+    request: Message,
+    sent: bool,
+}
+
+#[derive(Debug)]
+struct Up {
+    link: Link,
+    /// The replay, and when it must be over.
+    replay: Option<(Replay, Instant)>,
+}
+
+/// What waits for the client, at most, before the host is no longer read.
+const ENOUGH: usize = 64;
+
+impl Driver {
+    pub(super) fn new(config: Config) -> Self {
+        // Calls and asides share the queue, and each has limits of its own: answers that a host waits for must not be
+        // crowded out by calls that wait for that host.
+        let limits = Limits::default()
+            .ops(config.buffer.saturating_mul(2))
+            .bytes(config.bytes)
+            .remembered(0);
+        Self {
+            config,
+            delivery: Delivery::new(limits),
+            calls: BTreeMap::new(),
+            ids: HashMap::new(),
+            asides: HashMap::new(),
+            aside_bytes: 0,
+            theirs: HashMap::new(),
+            handshake: Handshake::new(),
+            up: None,
+            refusing: None,
+            cause: answers::never_connected(),
+            answers: VecDeque::new(),
+            told: 0,
+        }
+    }
+
+    /// The client said this, when it had read `read` messages.
+    pub(super) fn client_said(&mut self, now: Instant, message: Message, read: u64) {
+        match message.kind() {
+            Kind::Request { id, method } => {
+                let (id, safety) = (id.clone(), replayable::replay(method));
+                let run = match method {
+                    ENDLESS => Duration::MAX,
+                    _ => self.config.run,
+                };
+                self.call(now, id, message, safety, run);
+            }
+            Kind::Notification {
+                method: "notifications/cancelled",
+            } => self.cancelled(now, message),
+            Kind::Notification { .. } => {
+                self.handshake.said(&message);
+                self.aside(now, message);
+            }
+            Kind::Response { id, .. } => {
+                // An id of the host's is unique only within its connection: an answer belongs to the newest request of
+                // that id, and only if the client had read that one when it answered.
+                let theirs = id.map(|id| self.theirs.get(id).is_some_and(|&told| told <= read));
+                match (id, theirs) {
+                    (Some(_), Some(false)) => {
+                        tracing::debug!("an answer to a host that is gone was dropped");
+                    }
+                    (id, _) => {
+                        id.map(|id| self.theirs.remove(id));
+                        self.aside(now, message);
+                    }
+                }
+            }
+            Kind::Opaque(defect) => {
+                let answer = defect.to_answer();
+                self.tell(answer);
+            }
+        }
+        self.drain(now);
+    }
+
+    /// The host said this.
+    ///
+    /// # Errors
+    /// The connection counts as failed.
+    pub(super) fn host_said(&mut self, now: Instant, message: Message) -> Result<(), Error> {
+        let Some(up) = &mut self.up else {
+            return Ok(());
+        };
+        let link = up.link;
+        if let Some((replay, _)) = &mut up.replay {
+            if replay.answered(&message)? {
+                self.end_replay();
+                return Ok(());
+            }
+        }
+        match message.kind() {
+            Kind::Response { id: Some(id), .. } => {
+                let op = self.ids.get(id).copied();
+                match op.map(|op| (op, self.delivery.complete(link, op))) {
+                    Some((op, Answer::ForClient)) => {
+                        self.forget(op);
+                        self.handshake.answered(&message);
+                        self.tell(message);
+                    }
+                    _ => tracing::debug!(?id, "an answer that nobody waits for was dropped"),
+                }
+            }
+            Kind::Response { id: None, .. } => {
+                tracing::warn!("the host could not read a message, and does not say which");
+            }
+            Kind::Request { id, .. } => {
+                let id = id.clone();
+                self.asked(now, id, message);
+            }
+            Kind::Notification { method } => {
+                if method == "notifications/cancelled" {
+                    cancelled_id(&message).map(|id| self.theirs.remove(&id));
+                }
+                self.tell(message);
+            }
+            Kind::Opaque(defect) => {
+                let defect = defect.clone();
+                self.defect(now, link, &defect);
+            }
+        }
+        self.drain(now);
+        Ok(())
+    }
+
+    /// A connection is there. The session is replayed on it before anything else.
+    pub(super) fn connected(&mut self, now: Instant) {
+        let link = self
+            .delivery
+            .attach(usize::MAX)
+            .expect("the former connection was detached when it went");
+        let replay = self.handshake.replay();
+        let replay = (!replay.is_over()).then_some((replay, now + REPLAY_TIMEOUT));
+        self.up = Some(Up { link, replay });
+        self.refusing = None;
+    }
+
+    /// True once the connection is there and the replay is over.
+    pub(super) fn is_open(&self) -> bool {
+        self.up.as_ref().is_some_and(|up| up.replay.is_none())
+    }
+
+    /// The connection went.
+    pub(super) fn lost(&mut self, now: Instant, cause: &Error) {
+        let Some(up) = self.up.take() else {
+            return;
+        };
+        self.cause = cause.clone();
+        self.handshake.lost();
+        for (op, _) in std::mem::take(&mut self.asides) {
+            self.delivery.abandon(op);
+        }
+        self.aside_bytes = 0;
+        for (id, _) in std::mem::take(&mut self.theirs) {
+            self.tell(cancel(&id, "the connection that asked is gone"));
+        }
+        self.delivery.detach(now, up.link, &[]);
+        self.drain(now);
+    }
+
+    /// A dial failed.
+    pub(super) fn waiting(&mut self, cause: &Error) {
+        self.cause = cause.clone();
+    }
+
+    /// From now on every new call is answered with this at once; `None` takes it back.
+    pub(super) fn refuse(&mut self, with: Option<Error>) {
+        self.refusing = with;
+    }
+
+    /// Answers every call that is not answered yet. Only while no connection is up.
+    pub(super) fn give_up(&mut self, cause: &Error) {
+        for (op, call) in std::mem::take(&mut self.calls) {
+            self.delivery.abandon(op);
+            self.tell(answers::refused(&call.request, call.sent, cause));
+        }
+        self.ids.clear();
+    }
+
+    /// True if [`next`](Self::next) may have something.
+    pub(super) fn has_next(&self) -> bool {
+        match &self.up {
+            Some(Up {
+                replay: Some((replay, _)),
+                ..
+            }) => replay.has_next(),
+            Some(_) => self.delivery.queued() > 0,
+            None => false,
+        }
+    }
+
+    /// The next message to write. Ask only when there is room to write it.
+    pub(super) fn next(&mut self, now: Instant) -> Option<Outgoing> {
+        let up = self.up.as_mut()?;
+        if let Some((replay, _)) = &mut up.replay {
+            let message = replay.next()?;
+            return Some(Outgoing { op: None, message });
+        }
+        let handout = self.delivery.take(now, up.link);
+        self.drain(now);
+        let handout = handout?;
+        Some(Outgoing {
+            op: Some(handout.op),
+            message: handout.payload,
+        })
+    }
+
+    /// The sink took it.
+    pub(super) fn written(&mut self, outgoing: &Outgoing) {
+        let Some(op) = outgoing.op else {
+            self.end_replay();
+            return;
+        };
+        if let Some(call) = self.calls.get_mut(&op) {
+            call.sent = true;
+            self.handshake.said(&outgoing.message);
+        } else {
+            self.aside_over(op);
+        }
+    }
+
+    /// The sink refused it.
+    ///
+    /// # Errors
+    /// The connection is over, unless this one message was too large.
+    pub(super) fn refused(
+        &mut self,
+        now: Instant,
+        outgoing: &Outgoing,
+        error: Error,
+    ) -> Result<(), Error> {
+        let (Some(op), Some(up)) = (outgoing.op, &self.up) else {
+            return Err(error);
+        };
+        if !matches!(error.kind(), ErrorKind::TooLarge { .. }) {
+            self.delivery.give_back(now, up.link, op);
+            self.drain(now);
+            return Err(error);
+        }
+        if let Some(call) = self.calls.get(&op) {
+            let answer = Message::failure(call.request.id(), &error);
+            self.delivery.complete(up.link, op);
+            self.forget(op);
+            self.tell(answer);
+        } else {
+            self.aside_over(op);
+            if let Kind::Response { id, .. } = outgoing.message.kind() {
+                // The host waits for it, and must not wait for ever.
+                self.aside(now, Message::failure(id, &error));
+            }
+        }
+        Ok(())
+    }
+
+    /// The next message for the client.
+    pub(super) fn pop_answer(&mut self) -> Option<Message> {
+        self.answers.pop_front()
+    }
+
+    /// True if there is one.
+    pub(super) fn has_answer(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
+    /// True if the host may be read: the client keeps up.
+    pub(super) fn hears_host(&self) -> bool {
+        self.answers.len() < ENOUGH
+    }
+
+    /// True if the client may be heard. False only for one that sends and does not read.
+    pub(super) fn hears_client(&self) -> bool {
+        self.answers.len() < self.config.buffer.max(ENOUGH)
+    }
+
+    /// True if nothing is left to be written.
+    pub(super) fn is_written(&self) -> bool {
+        self.is_open() && self.delivery.queued() == 0
+    }
+
+    /// True if no call waits for its answer.
+    pub(super) fn is_idle(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let replay = self
+            .up
+            .as_ref()
+            .and_then(|up| up.replay.as_ref().map(|&(_, due)| due));
+        [replay, self.delivery.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// # Errors
+    /// The replay is overdue: the connection counts as failed.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+        self.delivery.handle_timeout(now);
+        self.drain(now);
+        match &self.up {
+            Some(Up {
+                replay: Some((_, due)),
+                ..
+            }) if *due <= now => Err(Error::new(ErrorKind::TimedOut).context(format!(
+                "the host did not answer the replayed handshake within {} s",
+                REPLAY_TIMEOUT.as_secs()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The machine slept for this long.
+    pub(super) fn slept(&mut self, gap: Duration) {
+        self.delivery.slept(gap);
+        if let Some(Up {
+            replay: Some((_, due)),
+            ..
+        }) = &mut self.up
+        {
+            *due += gap;
+        }
+    }
+
+    fn call(&mut self, now: Instant, id: Id, request: Message, replay: Safety, run: Duration) {
+        if self.ids.contains_key(&id) {
+            self.tell(answers::duplicate(&id));
+            return;
+        }
+        if let Some(error) = &self.refusing {
+            let answer = answers::refused(&request, false, error);
+            self.tell(answer);
+            return;
+        }
+        let limit = self.config.buffer;
+        let submitted = if self.calls.len() < limit {
+            self.delivery.submit(
+                now,
+                Submit {
+                    payload: request.clone(),
+                    bytes: request.len(),
+                    replay,
+                    answered: true,
+                    hold: self.config.hold,
+                    run,
+                },
+            )
+        } else {
+            Err(Full::Ops { limit })
+        };
+        match submitted {
+            Ok(op) => {
+                self.ids.insert(id, op);
+                let call = Call {
+                    request,
+                    sent: false,
+                };
+                self.calls.insert(op, call);
+            }
+            Err(full) => self.tell(answers::overloaded(&id, full)),
+        }
+    }
+
+    /// The client no longer waits for one of its calls: it gets no answer, and the host is told if it has the call.
+    fn cancelled(&mut self, now: Instant, message: Message) {
+        let Some(op) = cancelled_id(&message).and_then(|id| self.ids.get(&id).copied()) else {
+            return;
+        };
+        if let Abandoned::Running(link) = self.delivery.abandon(op) {
+            // MCP wants no answer to what was cancelled: nothing would ever take it out of the window.
+            self.delivery.complete(link, op);
+            self.aside(now, message);
+        }
+        self.forget(op);
+    }
+
+    /// A message that nobody answers, for this connection only.
+    fn aside(&mut self, now: Instant, message: Message) {
+        if self.up.is_none() {
+            return;
+        }
+        let bytes = message.len();
+        let all = self.aside_bytes.saturating_add(bytes);
+        if self.asides.len() >= self.config.buffer || all > self.config.bytes {
+            tracing::warn!(?message, "dropped: the host does not read");
+            return;
+        }
+        let submit = Submit {
+            payload: message,
+            bytes: 0,
+            replay: Safety::Never,
+            answered: false,
+            hold: Duration::MAX,
+            run: Duration::MAX,
+        };
+        let op = self
+            .delivery
+            .submit(now, submit)
+            .expect("calls and asides together stay below the limit");
+        self.asides.insert(op, bytes);
+        self.aside_bytes = all;
+    }
+
+    fn aside_over(&mut self, op: Op) {
+        if let (Some(bytes), Some(up)) = (self.asides.remove(&op), &self.up) {
+            self.aside_bytes -= bytes;
+            self.delivery.complete(up.link, op);
+        }
+    }
+
+    /// The host asks the client.
+    fn asked(&mut self, now: Instant, id: Id, request: Message) {
+        if self.theirs.contains_key(&id) {
+            self.aside(now, answers::duplicate(&id));
+        } else if self.theirs.len() >= self.config.buffer {
+            let limit = self.config.buffer;
+            self.aside(now, answers::overloaded(&id, Full::Ops { limit }));
+        } else {
+            self.tell(request);
+            self.theirs.insert(id, self.told);
+        }
+    }
+
+    /// The host sent something that is no message.
+    fn defect(&mut self, now: Instant, link: Link, defect: &Defect) {
+        tracing::warn!(%defect, "the host sent what is no message");
+        match defect {
+            // Noise, like a log line on standard output. To answer it would be noise, too.
+            Defect::NotJson => {}
+            Defect::TooLarge {
+                id: Some(id),
+                size,
+                limit,
+            } if self.ids.contains_key(id) => {
+                let op = self.ids[id];
+                if self.delivery.complete(link, op) == Answer::ForClient {
+                    if let Some(call) = self.forget(op) {
+                        self.tell(answers::answer_too_large(&call.request, op, *size, *limit));
+                    }
+                }
+            }
+            _ => self.aside(now, defect.to_answer()),
+        }
+    }
+
+    fn end_replay(&mut self) {
+        if let Some(up) = &mut self.up {
+            up.replay.take_if(|(replay, _)| replay.is_over());
+        }
+    }
+
+    fn forget(&mut self, op: Op) -> Option<Call> {
+        let call = self.calls.remove(&op)?;
+        call.request.id().map(|id| self.ids.remove(id));
+        Some(call)
+    }
+
+    fn tell(&mut self, message: Message) {
+        self.told += 1;
+        self.answers.push_back(message);
+    }
+
+    /// Does what the machine wants done. After every call that changes it.
+    fn drain(&mut self, now: Instant) {
+        while let Some(output) = self.delivery.poll_output() {
+            match output {
+                Output::Settle { op, outcome, cause } => {
+                    if let Some(call) = self.forget(op) {
+                        let safe = is_safe(&call.request);
+                        let answer = answers::settled(
+                            &call.request,
+                            op,
+                            (outcome, cause),
+                            safe,
+                            &self.cause,
+                        );
+                        self.tell(answer);
+                    }
+                }
+                Output::Stuck { link, op } => self.overrun(now, link, op),
+                // The client's own notification went to the host when it came.
+                Output::Cancel { .. } => {}
+            }
+        }
+    }
+
+    /// A call ran for as long as it may: its client is answered, and the host is told that nobody waits.
+    fn overrun(&mut self, now: Instant, link: Link, op: Op) {
+        self.delivery.complete(link, op);
+        if let Some(call) = self.forget(op) {
+            let safe = is_safe(&call.request);
+            self.tell(answers::overrun(&call.request, op, self.config.run, safe));
+            if let Some(id) = call.request.id() {
+                self.aside(now, cancel(id, "no answer came in time"));
+            }
+        }
+    }
+}
+
+fn is_safe(request: &Message) -> bool {
+    let method = request.method().unwrap_or_default();
+    replayable::replay(method) == Safety::Safe
+}
+
+fn cancel(id: &Id, reason: &str) -> Message {
+    #[derive(serde::Serialize)]
+    struct Params<'a> {
+        #[serde(rename = "requestId")]
+        id: &'a Id,
+        reason: &'a str,
+    }
+    Message::notification("notifications/cancelled", Some(Params { id, reason }))
+        .expect("ids and text always serialise")
+}
+
+fn cancelled_id(message: &Message) -> Option<Id> {
+    #[derive(serde::Deserialize)]
+    struct Params<'a> {
+        #[serde(borrow, rename = "requestId")]
+        id: &'a serde_json::value::RawValue,
+    }
+    let params: Params<'_> = serde_json::from_str(message.params()?).ok()?;
+    Id::from_json(params.id.get())
+}

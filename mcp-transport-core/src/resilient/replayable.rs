@@ -1,0 +1,31 @@
+//! Which methods of MCP may be sent again when nobody knows what became of them. A closed table: what is not in it may not.
+
+use crate::delivery::Replay;
+
+/// Reads, and what opens a session. `tools/call` is not among them, whatever the tool.
+const SAFE: [&str; 13] = [
+    "completion/complete",
+    "initialize",
+    "ping",
+    "prompts/get",
+    "prompts/list",
+    "resources/list",
+    "resources/read",
+    "resources/templates/list",
+    "server/discover",
+    "tasks/get",
+    "tasks/list",
+    "tasks/result",
+    "tools/list",
+];
+
+/// A request that has no end by design: it is answered when the host ends the subscription (2026-07-28).
+pub(super) const ENDLESS: &str = "subscriptions/listen";
+
+pub(super) fn replay(method: &str) -> Replay {
+    if SAFE.contains(&method) {
+        Replay::Safe
+    } else {
+        Replay::Never
+    }
+}

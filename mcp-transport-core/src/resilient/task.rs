@@ -1,0 +1,419 @@
+//! The shell of one link: it dials, reads, writes, waits and closes, and decides nothing.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: it has a timer, reads the clocks for the driver, and says goodbye in a task of its own"
+)]
+
+use super::driver::Driver;
+use crate::dial::{Dialer, State};
+use crate::error::{Error, ErrorKind};
+use crate::keepalive::SleepWatch;
+use crate::message::Message;
+use crate::transport::Connector;
+use futures::channel::mpsc;
+use futures::{FutureExt, Sink, SinkExt, Stream, StreamExt};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{self, Sleep};
+
+/// A message of the client, and how many messages it had read by then.
+#[derive(Debug)]
+pub(super) struct Outbound {
+    pub(super) message: Message,
+    pub(super) read: u64,
+}
+
+/// The task's ends of everything.
+pub(super) struct Pipes {
+    pub(super) from_client: mpsc::Receiver<Outbound>,
+    pub(super) to_client: mpsc::Sender<Result<Message, Error>>,
+    /// Somebody asked to close within this time.
+    pub(super) close: watch::Receiver<Option<Duration>>,
+    /// Told once the link is closed.
+    pub(super) done: oneshot::Sender<()>,
+}
+
+/// How long a link that nobody holds any more may take to write what is queued.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// How long a transport may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// How many messages are moved from one source before the others have their turn.
+const BATCH: usize = 32;
+
+/// How many rounds over all sources before the runtime has its turn.
+const ROUNDS: usize = 16;
+
+/// Why the task stops serving.
+enum End {
+    /// There will be no further dial.
+    Lost(Error),
+    /// The client let go of its end, and waits for nothing.
+    Dropped,
+    /// Somebody asked.
+    Asked(Duration),
+}
+
+pub(super) async fn run<C: Connector>(driver: Driver, mut dialer: Dialer<C>, pipes: Pipes) {
+    let Pipes {
+        from_client,
+        to_client,
+        close,
+        done,
+    } = pipes;
+    let mut link = Link::<C::Transport> {
+        driver,
+        from_client,
+        to_client,
+        transport: None,
+        unflushed: false,
+        timer: Box::pin(time::sleep(Duration::ZERO)),
+        armed: None,
+        watch: SleepWatch::new(now(), SystemTime::now()),
+        dropped: false,
+    };
+    let end = tokio::select! {
+        biased;
+        within = asked(close) => End::Asked(within),
+        end = link.serve(&mut dialer) => end,
+    };
+    let (cause, loss) = match &end {
+        End::Lost(cause) => (cause.clone(), true),
+        End::Dropped | End::Asked(_) => (Error::new(ErrorKind::Closed), false),
+    };
+    link.driver.refuse(Some(cause.clone()));
+    match end {
+        End::Lost(_) => {}
+        End::Dropped => link.drain(DRAIN, false).await,
+        End::Asked(within) => link.drain(within, true).await,
+    }
+    if let Some(transport) = link.transport.take() {
+        goodbye(transport).await;
+    }
+    link.driver.lost(now(), &cause);
+    link.driver.give_up(&cause);
+    dialer.close(cause.clone());
+    let _ = done.send(());
+    link.tell_the_rest(loss.then_some(cause)).await;
+}
+
+/// Everything that the task holds.
+struct Link<T> {
+    driver: Driver,
+    from_client: mpsc::Receiver<Outbound>,
+    to_client: mpsc::Sender<Result<Message, Error>>,
+    transport: Option<Pin<Box<T>>>,
+    /// True if something was fed that was not flushed.
+    unflushed: bool,
+    timer: Pin<Box<Sleep>>,
+    /// What the timer is set to.
+    armed: Option<Instant>,
+    watch: SleepWatch,
+    /// True once the client let go of its end.
+    dropped: bool,
+}
+
+impl<T> Link<T>
+where
+    T: Stream<Item = Result<Message, Error>> + Sink<Message, Error = Error> + Send + 'static,
+{
+    /// One connection after the other.
+    async fn serve<C: Connector<Transport = T>>(&mut self, dialer: &mut Dialer<C>) -> End {
+        loop {
+            if let Some(end) = self.dial(dialer).await {
+                return end;
+            }
+            let cause = self.converse(dialer).await;
+            if self.dropped {
+                return End::Dropped;
+            }
+            tracing::debug!(%cause, "the connection ended");
+            if let Some(transport) = self.transport.take() {
+                // We may be the one who gives up on it: the peer is told, and the next dial need not wait for that.
+                tokio::spawn(goodbye(transport));
+            }
+            self.driver.lost(now(), &cause);
+            dialer.ended(&cause);
+        }
+    }
+
+    /// Until a connection is there; calls are taken meanwhile.
+    async fn dial<C: Connector<Transport = T>>(&mut self, dialer: &mut Dialer<C>) -> Option<End> {
+        let mut state = dialer.watch();
+        self.follow(&state.borrow_and_update());
+        let mut dial = pin!(dialer.connect());
+        poll_fn(|cx| {
+            for _ in 0..ROUNDS {
+                if let Poll::Ready(result) = dial.as_mut().poll(cx) {
+                    return Poll::Ready(match result {
+                        Ok(transport) => {
+                            self.transport = Some(Box::pin(transport));
+                            None
+                        }
+                        Err(cause) => Some(End::Lost(cause)),
+                    });
+                }
+                // The dial loop publishes before it waits, in the poll above: no wake-up is missed.
+                if state.has_changed().unwrap_or(false) {
+                    self.follow(&state.borrow_and_update());
+                }
+                let client = self.poll_client(cx);
+                // Without a connection no timeout can end one.
+                let timer = self.poll_timer(cx).unwrap_or(false);
+                if self.dropped {
+                    return Poll::Ready(Some(End::Dropped));
+                }
+                if !client && !timer {
+                    return Poll::Pending;
+                }
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// What the state of the dial loop means for those who call meanwhile.
+    fn follow(&mut self, state: &State) {
+        let refusal = match state {
+            State::Standby { eviction } => Some(Error::evicted(eviction.clone())),
+            State::Waiting {
+                delay: None, cause, ..
+            } => Some(cause.clone()),
+            State::Waiting { cause, .. } => {
+                self.driver.waiting(cause);
+                None
+            }
+            _ => None,
+        };
+        if let Some(cause) = &refusal {
+            self.driver.give_up(cause);
+        }
+        self.driver.refuse(refusal);
+    }
+
+    /// Until the connection ends, or the client is gone.
+    async fn converse<C: Connector<Transport = T>>(&mut self, dialer: &mut Dialer<C>) -> Error {
+        self.driver.connected(now());
+        self.unflushed = false;
+        let mut established = false;
+        poll_fn(|cx| {
+            for _ in 0..ROUNDS {
+                let moved = match self.poll_turn(cx) {
+                    Ok(moved) => moved,
+                    Err(cause) => return Poll::Ready(cause),
+                };
+                if !established && self.driver.is_open() {
+                    established = true;
+                    dialer.established();
+                }
+                if self.dropped {
+                    return Poll::Ready(Error::new(ErrorKind::Closed));
+                }
+                if !moved {
+                    return Poll::Pending;
+                }
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Writes what is queued, and waits for what is in flight if `answers` says so; for so long at most.
+    async fn drain(&mut self, within: Duration, answers: bool) {
+        let drained = poll_fn(|cx| {
+            for _ in 0..ROUNDS {
+                if self.transport.is_none() {
+                    return Poll::Ready(());
+                }
+                match self.poll_turn(cx) {
+                    Ok(_) if self.is_written() && (!answers || self.driver.is_idle()) => {
+                        return Poll::Ready(());
+                    }
+                    Ok(true) => {}
+                    Ok(false) => return Poll::Pending,
+                    Err(_) => {
+                        self.transport = None;
+                        return Poll::Ready(());
+                    }
+                }
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        });
+        if time::timeout(within, drained).await.is_err() {
+            tracing::debug!("not everything was written before the link was closed");
+        }
+    }
+
+    /// The link is closed. The client may still read what it is owed, and whoever calls is answered.
+    async fn tell_the_rest(&mut self, loss: Option<Error>) {
+        self.from_client.close();
+        poll_fn(|cx| {
+            while self.poll_client(cx) {}
+            if self.driver.has_answer() {
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        })
+        .await;
+        if let Some(cause) = loss {
+            let _ = self.to_client.send(Err(cause)).await;
+        }
+    }
+
+    /// One turn over all sources: reads before it writes. True if anything moved.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
+        let heard = self.poll_read(cx)?;
+        let client = self.poll_client(cx);
+        let wrote = self.poll_write(cx)?;
+        let timer = self.poll_timer(cx)?;
+        Ok(heard || client || wrote || timer)
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
+        let Some(transport) = &mut self.transport else {
+            return Ok(false);
+        };
+        let mut moved = false;
+        for _ in 0..BATCH {
+            if !self.driver.hears_host() {
+                break;
+            }
+            match transport.as_mut().poll_next(cx) {
+                Poll::Ready(Some(message)) => self.driver.host_said(now(), message?)?,
+                Poll::Ready(None) => {
+                    return Err(Error::new(ErrorKind::Disconnected)
+                        .context("the host closed the connection"));
+                }
+                Poll::Pending => break,
+            }
+            moved = true;
+        }
+        Ok(moved)
+    }
+
+    /// Feeds while there is more, and flushes once. Room first, then take.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
+        let Some(transport) = &mut self.transport else {
+            return Ok(false);
+        };
+        let mut moved = false;
+        while self.driver.has_next() {
+            match transport.as_mut().poll_ready(cx) {
+                Poll::Ready(ready) => ready?,
+                Poll::Pending => break,
+            }
+            let Some(outgoing) = self.driver.next(now()) else {
+                break;
+            };
+            match transport.as_mut().start_send(outgoing.message()) {
+                Ok(()) => {
+                    self.driver.written(&outgoing);
+                    self.unflushed = true;
+                }
+                Err(error) => self.driver.refused(now(), &outgoing, error)?,
+            }
+            moved = true;
+        }
+        if self.unflushed {
+            match transport.as_mut().poll_flush(cx) {
+                Poll::Ready(flushed) => {
+                    flushed?;
+                    self.unflushed = false;
+                }
+                Poll::Pending => {}
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Answers go out first, which makes room for calls.
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        while self.driver.has_answer() {
+            match self.to_client.poll_ready(cx) {
+                Poll::Ready(Ok(())) => {
+                    if let Some(answer) = self.driver.pop_answer() {
+                        let _ = self.to_client.start_send(Ok(answer));
+                    }
+                }
+                // Nobody reads any more.
+                Poll::Ready(Err(_)) => drop(self.driver.pop_answer()),
+                Poll::Pending => break,
+            }
+            moved = true;
+        }
+        for _ in 0..BATCH {
+            if self.dropped || !self.driver.hears_client() {
+                break;
+            }
+            match self.from_client.poll_next_unpin(cx) {
+                Poll::Ready(Some(Outbound { message, read })) => {
+                    self.driver.client_said(now(), message, read);
+                }
+                Poll::Ready(None) => self.dropped = true,
+                Poll::Pending => break,
+            }
+            moved = true;
+        }
+        moved
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
+        let Some(due) = self.driver.poll_timeout() else {
+            return Ok(false);
+        };
+        // Deadlines move back with every answer; a timer that fires too early costs less than one that always moves.
+        let set = match self.armed {
+            Some(set) if set <= due => set,
+            _ => {
+                self.timer.as_mut().reset(due.into());
+                self.armed = Some(due);
+                due
+            }
+        };
+        if self.timer.poll_unpin(cx).is_pending() {
+            return Ok(false);
+        }
+        self.armed = None;
+        let now = now();
+        match self.watch.observe(now, SystemTime::now(), Some(set)) {
+            Some(gap) if !gap.counted.is_zero() => self.driver.slept(gap.counted),
+            _ => self.driver.handle_timeout(now)?,
+        }
+        Ok(true)
+    }
+
+    /// True if the host has everything that is ready for it.
+    fn is_written(&self) -> bool {
+        self.driver.is_written() && !self.unflushed
+    }
+}
+
+async fn asked(mut close: watch::Receiver<Option<Duration>>) -> Duration {
+    let within = close
+        .wait_for(Option::is_some)
+        .await
+        .ok()
+        .and_then(|within| *within);
+    match within {
+        Some(within) => within,
+        // Every handle is gone: nobody can ask any more.
+        None => std::future::pending().await,
+    }
+}
+
+async fn goodbye<T: Sink<Message, Error = Error>>(mut transport: Pin<Box<T>>) {
+    let _ = time::timeout(GOODBYE, transport.close()).await;
+}
+
+/// By tokio's clock, which tests can pause.
+fn now() -> Instant {
+    time::Instant::now().into_std()
+}

@@ -1,0 +1,711 @@
+//! What a client sees of a link whose connections come and go.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    dead_code,
+    missing_docs,
+    reason = "tests wait, read the clock, and use a part of what supports them"
+)]
+
+mod support;
+
+use futures::{SinkExt, StreamExt};
+use mcp_transport_core::{
+    Error, ErrorKind, Eviction, EvictionReason, Message, Resilient, RetryPolicy, State,
+};
+use serde_json::{Value, json};
+use std::time::Duration;
+use support::{Host, Hosts, notification, request};
+use tokio::time::{self, Instant};
+
+async fn hear(link: &mut Resilient) -> Value {
+    let message = link.next().await.expect("the link is not over").unwrap();
+    message.json().unwrap()
+}
+
+async fn hears_nothing(link: &mut Resilient) {
+    let heard = time::timeout(Duration::from_millis(50), link.next()).await;
+    assert!(heard.is_err(), "{heard:?}");
+}
+
+async fn until(link: &Resilient, wanted: impl FnMut(&State) -> bool) {
+    link.watch().wait_for(wanted).await.unwrap();
+}
+
+fn initialize(id: i64) -> Message {
+    request(id, "initialize")
+}
+
+/// A link with an initialised session.
+async fn session(link: &mut Resilient, hosts: &mut Hosts) -> Host {
+    let mut host = hosts.accept().await;
+    link.send(initialize(0)).await.unwrap();
+    let id = host.hear_request("initialize").await;
+    host.answer(id, json!({"serverInfo": {}})).await;
+    hear(link).await;
+    link.send(notification("notifications/initialized"))
+        .await
+        .unwrap();
+    assert_eq!(host.hear().await["method"], "notifications/initialized");
+    host
+}
+
+/// The host's part of a replay.
+async fn welcome(host: &mut Host) {
+    let id = host.hear_request("initialize").await;
+    assert_eq!(id, 0, "a replayed request keeps its id");
+    host.answer(id, json!({"serverInfo": {}})).await;
+    assert_eq!(host.hear().await["method"], "notifications/initialized");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_goes_out_and_its_answer_comes_back() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    link.send(request(1, "tools/call")).await.unwrap();
+    let mut host = hosts.accept().await;
+    let id = host.hear_request("tools/call").await;
+    host.answer(id, json!("done")).await;
+    assert_eq!(
+        hear(&mut link).await,
+        json!({"jsonrpc": "2.0", "id": 1, "result": "done"})
+    );
+    assert!(matches!(link.state(), State::Connected { session: 1, .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queued_call_survives_until_the_host_is_there() {
+    let (mut hosts, connector) = Hosts::new();
+    hosts.fail((0..5).map(|_| ErrorKind::Unreachable.into()));
+    let mut link = Resilient::spawn(connector);
+    link.send(request(1, "tools/call")).await.unwrap();
+    let mut host = hosts.accept().await;
+    assert_eq!(hosts.times().last().unwrap().as_secs(), 19);
+    let id = host.hear_request("tools/call").await;
+    host.answer(id, json!(1)).await;
+    assert_eq!(hear(&mut link).await["result"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_handshake_is_replayed_before_what_is_queued() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    let mut host = session(&mut link, &mut hosts).await;
+    for (id, method, uri) in [
+        (1, "logging/setLevel", None),
+        (2, "resources/subscribe", Some("file:///a")),
+        (3, "resources/subscribe", Some("file:///b")),
+        (4, "resources/unsubscribe", Some("file:///a")),
+    ] {
+        let params = json!({ "uri": uri });
+        let said = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        link.send(Message::from_json(&said).unwrap()).await.unwrap();
+        let id = host.hear_request(method).await;
+        host.answer(id, json!({})).await;
+        hear(&mut link).await;
+    }
+    hosts.fail([ErrorKind::Unreachable.into()]);
+    drop(host);
+    until(&link, |state| !state.is_connected()).await;
+    link.send(request(5, "tools/list")).await.unwrap();
+
+    let mut host = hosts.accept().await;
+    welcome(&mut host).await;
+    for method in ["logging/setLevel", "resources/subscribe"] {
+        let said = host.hear().await;
+        assert_eq!(said["method"], method);
+        assert_ne!(
+            said["params"]["uri"], "file:///a",
+            "that one was unsubscribed"
+        );
+        host.hears_nothing().await; // not before the answer
+        host.answer(said["id"].clone(), json!({})).await;
+    }
+    let id = host.hear_request("tools/list").await;
+    host.answer(id, json!("list")).await;
+    assert_eq!(
+        hear(&mut link).await["result"],
+        "list",
+        "the client sees no answer of the replay"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_without_initialized_is_replayed_as_far_as_it_went() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    link.send(initialize(0)).await.unwrap();
+    let mut host = hosts.accept().await;
+    let id = host.hear_request("initialize").await;
+    host.answer(id, json!({"first": true})).await;
+    assert_eq!(hear(&mut link).await["result"]["first"], true);
+    drop(host);
+
+    let mut host = hosts.accept().await;
+    let id = host.hear_request("initialize").await;
+    host.answer(id, json!({"first": false})).await;
+    hears_nothing(&mut link).await;
+    link.send(notification("notifications/initialized"))
+        .await
+        .unwrap();
+    assert_eq!(host.hear().await["method"], "notifications/initialized");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_initialize_that_was_not_answered_is_sent_once_per_connection() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    link.send(initialize(0)).await.unwrap();
+    let mut host = hosts.accept().await;
+    host.hear_request("initialize").await;
+    drop(host);
+    let mut host = hosts.accept().await;
+    let id = host.hear_request("initialize").await;
+    host.hears_nothing().await;
+    host.answer(id, json!({})).await;
+    assert_eq!(hear(&mut link).await["id"], 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn initialized_that_was_said_while_down_is_replayed() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    link.send(initialize(0)).await.unwrap();
+    let mut host = hosts.accept().await;
+    let id = host.hear_request("initialize").await;
+    host.answer(id, json!({})).await;
+    hear(&mut link).await;
+    hosts.fail((0..3).map(|_| ErrorKind::Unreachable.into()));
+    drop(host);
+    until(&link, |state| !state.is_connected()).await;
+    link.send(notification("notifications/initialized"))
+        .await
+        .unwrap();
+    link.send(notification("notifications/roots/list_changed"))
+        .await
+        .unwrap();
+    let mut host = hosts.accept().await;
+    welcome(&mut host).await;
+    host.hears_nothing().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stateless_client_has_nothing_replayed() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    let mut host = hosts.accept().await;
+    link.send(request(1, "server/discover")).await.unwrap();
+    let id = host.hear_request("server/discover").await;
+    host.answer(id, json!({})).await;
+    hear(&mut link).await;
+    drop(host);
+    hosts.accept().await.hears_nothing().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_does_not_answer_the_replay_within_ten_seconds_counts_as_failed() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    let host = session(&mut link, &mut hosts).await;
+    drop(host);
+    let mut mute = hosts.accept().await;
+    let start = Instant::now();
+    mute.hear_request("initialize").await;
+    assert!(mute.0.next().await.is_none(), "the link gives it up");
+    assert_eq!(start.elapsed().as_secs(), 10);
+    let mut host = hosts.accept().await;
+    welcome(&mut host).await;
+    until(&link, State::is_connected).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_refuses_the_replay_is_dialled_by_the_schedule() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    let host = session(&mut link, &mut hosts).await;
+    drop(host);
+    let start = Instant::now();
+    for _ in 0..4 {
+        let mut host = hosts.accept().await;
+        let id = host.hear_request("initialize").await;
+        host.say(json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32603, "message": "no"}}))
+            .await;
+    }
+    assert_eq!(start.elapsed().as_secs(), 9, "0, 1, 3 and 5 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_in_flight_is_settled_as_unknown_exactly_once() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    link.send(request(7, "tools/call")).await.unwrap();
+    let mut host = hosts.accept().await;
+    host.hear_request("tools/call").await;
+    host.0
+        .abort(Error::evicted(Eviction::new(EvictionReason::Reloading)));
+
+    let answer = hear(&mut link).await;
+    assert_eq!(answer["id"], 7);
+    assert_eq!(answer["error"]["code"], -31006);
+    let data = &answer["error"]["data"];
+    assert_eq!(data["outcome"], "unknown");
+    assert_eq!(data["retryable"], false);
+    assert!(data["operation_id"].is_string());
+
+    let mut host = hosts.accept().await;
+    host.hears_nothing().await;
+    host.answer(json!(7), json!("late")).await;
+    hears_nothing(&mut link).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_in_flight_is_sent_again_at_most_three_times() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    link.send(request(7, "tools/list")).await.unwrap();
+    for _ in 0..4 {
+        let mut host = hosts.accept().await;
+        assert_eq!(host.hear_request("tools/list").await, 7);
+    }
+    let answer = hear(&mut link).await;
+    assert_eq!(answer["error"]["data"]["cause"], "redelivered");
+    hosts.accept().await.hears_nothing().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_outlives_ten_replacements_of_its_host() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    let mut host = session(&mut link, &mut hosts).await;
+    for round in 1..=10 {
+        time::sleep(Duration::from_secs(6)).await;
+        link.send(request(round, "tools/list")).await.unwrap();
+        host.hear_request("tools/list").await;
+        drop(host);
+        host = hosts.accept().await;
+        welcome(&mut host).await;
+        let id = host.hear_request("tools/list").await;
+        host.answer(id, json!(round)).await;
+        assert_eq!(hear(&mut link).await["result"], round);
+    }
+    assert_eq!(hosts.dials(), 11);
+    assert!(matches!(link.state(), State::Connected { session: 11, .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_in_flight_is_refused_and_the_first_call_lives() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    let mut host = hosts.accept().await;
+    link.send(request(1, "tools/call")).await.unwrap();
+    link.send(Message::from(
+        r#"{"jsonrpc":"2.0","id":1.0,"method":"tools/list"}"#,
+    ))
+    .await
+    .unwrap();
+    assert_eq!(hear(&mut link).await["error"]["code"], -32600);
+    let id = host.hear_request("tools/call").await;
+    host.hears_nothing().await;
+    host.answer(id, json!(1)).await;
+    assert_eq!(hear(&mut link).await["result"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_answers_overloaded_at_once() {
+    let (hosts, connector) = Hosts::new();
+    hosts.fail_always(Some(ErrorKind::Unreachable.into()));
+    let mut link = Resilient::builder(connector).buffer(2).spawn();
+    for id in 0..200 {
+        link.send(request(id, "tools/call")).await.unwrap();
+        if id >= 2 {
+            let answer = hear(&mut link).await;
+            assert_eq!(answer["id"], id);
+            assert_eq!(answer["error"]["code"], -31004);
+            assert_eq!(answer["error"]["data"]["outcome"], "not_delivered");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_reads_is_not_heard_for_ever() {
+    let (hosts, connector) = Hosts::new();
+    hosts.fail_always(Some(ErrorKind::Unreachable.into()));
+    let mut link = Resilient::builder(connector).buffer(1).spawn();
+    let flood = async {
+        for id in 0..100_000 {
+            link.send(request(id, "tools/call")).await.unwrap();
+        }
+    };
+    assert!(time::timeout(Duration::from_secs(1), flood).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_call_is_answered_when_its_hold_is_over() {
+    let (hosts, connector) = Hosts::new();
+    hosts.fail_always(Some(
+        Error::new(ErrorKind::Unreachable).context("127.0.0.1:6400"),
+    ));
+    let mut link = Resilient::builder(connector)
+        .hold(Duration::from_secs(20))
+        .spawn();
+    link.send(request(1, "tools/call")).await.unwrap();
+    let start = Instant::now();
+    let answer = hear(&mut link).await;
+    assert_eq!(start.elapsed().as_secs(), 20);
+    assert_eq!(answer["error"]["code"], -31003);
+    assert_eq!(answer["error"]["data"]["cause"], "hold_expired");
+    assert_eq!(answer["error"]["data"]["outcome"], "not_delivered");
+    let text = answer["error"]["message"].as_str().unwrap();
+    assert!(text.contains("127.0.0.1:6400"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_no_host_answers_ends_and_the_host_is_told() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::builder(connector)
+        .run(Duration::from_secs(30))
+        .spawn();
+    let mut host = hosts.accept().await;
+    link.send(request(1, "tools/call")).await.unwrap();
+    link.send(request(2, "subscriptions/listen")).await.unwrap();
+    host.hear_request("tools/call").await;
+    host.hear_request("subscriptions/listen").await;
+    let answer = hear(&mut link).await;
+    assert_eq!(answer["id"], 1);
+    assert_eq!(answer["error"]["data"]["outcome"], "unknown");
+    let told = host.hear().await;
+    assert_eq!(told["method"], "notifications/cancelled");
+    assert_eq!(told["params"]["requestId"], 1);
+    hears_nothing(&mut link).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_superseded_link_stands_by_answers_at_once_and_dials_only_when_woken() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    let mut host = hosts.accept().await;
+    link.send(request(1, "tools/call")).await.unwrap();
+    link.send(request(2, "tools/list")).await.unwrap();
+    host.hear_request("tools/call").await;
+    host.hear_request("tools/list").await;
+    let notice = Eviction::new(EvictionReason::Superseded).saying("Close the other editor window");
+    host.0.abort(Error::evicted(notice));
+    for _ in 0..2 {
+        let answer = hear(&mut link).await;
+        assert_eq!(answer["error"]["code"], -31009, "{answer}");
+    }
+    assert!(matches!(link.state(), State::Standby { .. }));
+
+    time::sleep(Duration::from_secs(24 * 3600)).await;
+    assert_eq!(hosts.dials(), 1, "never duel");
+    let start = Instant::now();
+    link.send(request(3, "tools/list")).await.unwrap();
+    let answer = hear(&mut link).await;
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(answer["error"]["data"]["outcome"], "not_delivered");
+    let text = answer["error"]["message"].as_str().unwrap();
+    assert!(text.contains("Close the other editor window"), "{text}");
+
+    link.handle().wake();
+    let mut host = hosts.accept().await;
+    until(&link, State::is_connected).await;
+    link.send(request(4, "tools/list")).await.unwrap();
+    host.hear_request("tools/list").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_credentials_are_answered_at_once() {
+    let (mut hosts, connector) = Hosts::new();
+    hosts.fail([ErrorKind::Unauthorized.into()]);
+    let mut link = Resilient::spawn(connector);
+    link.send(request(1, "tools/list")).await.unwrap();
+    assert_eq!(hear(&mut link).await["error"]["code"], -31010);
+    link.handle().wake();
+    hosts.accept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wake_dials_at_once() {
+    let (mut hosts, connector) = Hosts::new();
+    hosts.fail_always(Some(ErrorKind::Unreachable.into()));
+    let link = Resilient::spawn(connector);
+    time::sleep(Duration::from_secs(50)).await;
+    hosts.fail_always(None);
+    let start = Instant::now();
+    link.handle().wake();
+    hosts.accept().await;
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_cancelled_while_held_is_never_seen() {
+    let (mut hosts, connector) = Hosts::new();
+    hosts.fail((0..3).map(|_| ErrorKind::Unreachable.into()));
+    let mut link = Resilient::spawn(connector);
+    link.send(request(1, "tools/call")).await.unwrap();
+    link.send(cancel(1)).await.unwrap();
+    hosts.accept().await.hears_nothing().await;
+    hears_nothing(&mut link).await;
+}
+
+fn cancel(id: i64) -> Message {
+    Message::notification("notifications/cancelled", Some(json!({"requestId": id}))).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_of_a_running_call_goes_to_the_host_and_a_late_answer_is_dropped() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    let mut host = hosts.accept().await;
+    link.send(request(1, "tools/call")).await.unwrap();
+    host.hear_request("tools/call").await;
+    link.send(cancel(1)).await.unwrap();
+    link.send(cancel(99)).await.unwrap();
+    assert_eq!(host.hear().await["params"]["requestId"], 1);
+    host.hears_nothing().await;
+    host.answer(json!(1), json!("late")).await;
+    hears_nothing(&mut link).await;
+    drop(host);
+    hears_nothing(&mut link).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_of_the_host_is_answered_over_its_own_connection_only() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    let ask = json!({"jsonrpc": "2.0", "id": 0, "method": "sampling/createMessage"});
+    let answer = Message::from(r#"{"jsonrpc":"2.0","id":0,"result":"yes"}"#);
+
+    let mut host = hosts.accept().await;
+    host.say(ask.clone()).await;
+    assert_eq!(hear(&mut link).await["method"], "sampling/createMessage");
+    link.send(answer.clone()).await.unwrap();
+    assert_eq!(host.hear().await["result"], "yes");
+
+    host.say(ask.clone()).await;
+    hear(&mut link).await;
+    drop(host);
+    let told = hear(&mut link).await;
+    assert_eq!(
+        told["method"], "notifications/cancelled",
+        "nobody waits for the answer any more"
+    );
+
+    let mut host = hosts.accept().await;
+    until(&link, State::is_connected).await;
+    // The next host asks under the same id, and the client answers the former one before it has read that.
+    host.say(ask).await;
+    tokio::task::yield_now().await;
+    link.send(answer.clone()).await.unwrap();
+    host.hears_nothing().await;
+    assert_eq!(hear(&mut link).await["method"], "sampling/createMessage");
+    link.send(answer).await.unwrap();
+    assert_eq!(host.hear().await["result"], "yes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_keep_their_order() {
+    let (mut hosts, connector) = Hosts::new();
+    let link = Resilient::spawn(connector);
+    let mut host = hosts.accept().await;
+    until(&link, State::is_connected).await;
+    let (mut out, mut back) = link.split();
+    let send = async {
+        for id in 0..500 {
+            let message = match id % 3 {
+                0 => notification(&format!("n/{id}")),
+                _ => request(id, &format!("n/{id}")),
+            };
+            out.send(message).await.unwrap();
+        }
+    };
+    let serve = async {
+        for id in 0..500 {
+            let heard = host.hear().await;
+            assert_eq!(heard["method"], format!("n/{id}"));
+            if !heard["id"].is_null() {
+                host.answer(heard["id"].clone(), json!(id)).await;
+            }
+        }
+    };
+    let read = async {
+        for id in (0..500).filter(|id| id % 3 != 0) {
+            let message = back.next().await.unwrap().unwrap();
+            assert_eq!(message.json::<Value>().unwrap()["result"], id);
+        }
+    };
+    tokio::join!(send, serve, read);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_link_writes_what_is_queued_and_closes_the_connection() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    let mut host = hosts.accept().await;
+    until(&link, State::is_connected).await;
+    for id in 0..4 {
+        link.feed(request(id, "tools/call")).await.unwrap();
+    }
+    let mut state = link.watch();
+    drop(link);
+    let start = Instant::now();
+    for _ in 0..4 {
+        host.hear_request("tools/call").await;
+    }
+    assert!(host.0.next().await.is_none());
+    state.wait_for(State::is_closed).await.unwrap();
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_link_takes_a_second_at_most_whatever_the_host_does() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    let _deaf = hosts.accept().await;
+    until(&link, State::is_connected).await;
+    for id in 0..60 {
+        link.feed(request(id, "tools/call")).await.unwrap();
+    }
+    let mut state = link.watch();
+    let start = Instant::now();
+    drop(link);
+    state.wait_for(State::is_closed).await.unwrap();
+    assert!(
+        start.elapsed() <= Duration::from_secs(2),
+        "1 s to drain, 1 s for the goodbye"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_a_link_that_is_down_ends_its_dialling() {
+    let (hosts, connector) = Hosts::new();
+    hosts.fail_always(Some(ErrorKind::Unreachable.into()));
+    let link = Resilient::spawn(connector);
+    time::sleep(Duration::from_secs(60)).await;
+    let mut state = link.watch();
+    drop(link);
+    state.wait_for(State::is_closed).await.unwrap();
+    let dials = hosts.dials();
+    time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(hosts.dials(), dials);
+}
+
+#[tokio::test(start_paused = true)]
+async fn close_waits_for_answers_and_then_answers_the_rest() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    let mut host = hosts.accept().await;
+    for id in 1..=2 {
+        link.send(request(id, "tools/call")).await.unwrap();
+        host.hear_request("tools/call").await;
+    }
+    let handle = link.handle();
+    let start = Instant::now();
+    let closing = tokio::spawn(async move { handle.close(Duration::from_secs(5)).await });
+    time::sleep(Duration::from_secs(1)).await;
+    host.answer(json!(1), json!("in time")).await;
+    link.send(request(3, "tools/call")).await.unwrap();
+    closing.await.unwrap();
+    assert_eq!(start.elapsed().as_secs(), 5);
+    assert!(host.0.next().await.is_none());
+
+    let mut answers = Vec::new();
+    while let Some(answer) = link.next().await {
+        answers.push(answer.unwrap().json::<Value>().unwrap());
+    }
+    answers.sort_by_key(|answer| answer["id"].as_i64());
+    assert_eq!(answers.len(), 3);
+    assert_eq!(answers[0]["result"], "in time");
+    assert_eq!(answers[1]["error"]["data"]["outcome"], "unknown");
+    assert_eq!(answers[2]["error"]["data"]["outcome"], "not_delivered");
+    let error = link.send(request(4, "ping")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_the_sink_closes_the_connection() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    let mut host = hosts.accept().await;
+    link.send(request(1, "tools/call")).await.unwrap();
+    link.close().await.unwrap();
+    host.hear_request("tools/call").await;
+    assert!(host.0.next().await.is_none());
+    assert_eq!(hear(&mut link).await["error"]["data"]["outcome"], "unknown");
+    assert!(link.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_loss_that_is_never_retried_is_told_once() {
+    let (hosts, connector) = Hosts::new();
+    hosts.fail_always(Some(ErrorKind::Unreachable.into()));
+    let mut link = Resilient::builder(connector)
+        .retry(RetryPolicy::never())
+        .spawn();
+    link.send(request(1, "tools/call")).await.unwrap();
+    assert_eq!(hear(&mut link).await["id"], 1);
+    let loss = link.next().await.unwrap().unwrap_err();
+    assert_eq!(loss.kind(), ErrorKind::Unreachable);
+    assert!(link.next().await.is_none());
+    let error = link.send(request(2, "tools/call")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_message_is_answered_here() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    let mut host = hosts.accept().await;
+    link.send(Message::from("[]")).await.unwrap();
+    assert_eq!(hear(&mut link).await["error"]["code"], -32600);
+    host.hears_nothing().await;
+    host.say(json!({"jsonrpc": "1.0"})).await;
+    assert_eq!(host.hear().await["error"]["code"], -32600);
+    hears_nothing(&mut link).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_over_the_limit_ends_its_call_and_no_other() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    let mut host = hosts.accept().await;
+    link.send(request(1, "tools/call")).await.unwrap();
+    link.send(request(2, "tools/call")).await.unwrap();
+    host.hear_request("tools/call").await;
+    host.hear_request("tools/call").await;
+    host.0
+        .send(Message::too_large(Some(1.into()), 2_000, 1_000))
+        .await
+        .unwrap();
+    let answer = hear(&mut link).await;
+    assert_eq!(answer["id"], 1);
+    assert_eq!(answer["error"]["code"], -31005);
+    assert_eq!(answer["error"]["data"]["outcome"], "unknown");
+    host.answer(json!(2), json!("fine")).await;
+    assert_eq!(hear(&mut link).await["result"], "fine");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_over_the_limit_is_settled_as_not_delivered_and_the_link_stays() {
+    use mcp_transport_core::codec::{self, Lines};
+    let (tx, mut ends) = tokio::sync::mpsc::unbounded_channel();
+    let mut link = Resilient::spawn(move || {
+        let (ours, theirs) = tokio::io::duplex(4_096);
+        tx.send(theirs).unwrap();
+        async move { Ok(codec::framed(ours, Lines::with_limit(100))) }
+    });
+    let mut host = Lines::framed(ends.recv().await.unwrap());
+    let text = "x".repeat(200);
+    let big = Message::request(&1.into(), "tools/call", Some(json!({ "text": text }))).unwrap();
+    link.send(big).await.unwrap();
+    link.send(request(2, "tools/list")).await.unwrap();
+    let answer = hear(&mut link).await;
+    assert_eq!(answer["id"], 1);
+    assert_eq!(answer["error"]["data"]["outcome"], "not_delivered");
+    assert_eq!(answer["error"]["data"]["retryable"], false);
+    assert_eq!(
+        host.next().await.unwrap().unwrap().method(),
+        Some("tools/list")
+    );
+    assert!(link.state().is_connected());
+}
