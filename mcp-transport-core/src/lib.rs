@@ -19,8 +19,10 @@ pub mod keepalive;
 pub mod loopback;
 pub mod memory;
 pub mod message;
+pub mod redial;
 pub mod resilient;
 pub mod retry;
+pub mod slot;
 pub mod transport;
 pub mod typed;
 
@@ -29,8 +31,10 @@ pub use ending::{Ending, Outcome};
 pub use error::{Error, ErrorKind, EvictionReason, Reconnect};
 pub use eviction::Eviction;
 pub use message::{Defect, Id, Kind, Message};
+pub use redial::Redial;
 pub use resilient::Resilient;
 pub use retry::RetryPolicy;
+pub use slot::Slot;
 pub use transport::{BoxTransport, Connector, Listener, Transport, TransportExt};
 pub use typed::Typed;
 

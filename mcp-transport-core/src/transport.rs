@@ -55,7 +55,7 @@ pub trait Connector: Send + 'static {
 
     /// How long one dial may take, where the connector knows better than the dial loop, whose default is 5 s.
     ///
-    /// A connector that waits for its peer to come, like `Slot`, says [`Duration::MAX`].
+    /// A connector that waits for its peer to come, like [`Slot`](crate::Slot), says [`Duration::MAX`].
     fn patience(&self) -> Option<Duration> {
         None
     }

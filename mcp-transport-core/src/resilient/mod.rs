@@ -50,7 +50,7 @@ use tokio::sync::{oneshot, watch};
 /// while the link's task has room: a flush means that the task has it, not that the host has. Closing the sink, or
 /// dropping the transport, writes what is queued within 1 s if a connection is up, and closes it properly.
 ///
-/// A server does not want this, but `Redial`: over this, it would answer the wrong client.
+/// A server does not want this, but [`Redial`](crate::Redial): over this, it would answer the wrong client.
 ///
 /// ```
 /// use futures::{SinkExt, StreamExt};
