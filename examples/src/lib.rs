@@ -5,3 +5,8 @@ pub mod catalogue;
 pub mod hub;
 pub mod server;
 pub mod sim;
+
+/// Compiles the samples of the workspace's readme.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

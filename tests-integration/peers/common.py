@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -40,12 +41,24 @@ def main(body):
     # So that `finally` also runs when somebody ends the script.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started = time.monotonic()
+    failures = []
     try:
         body()
-    except Failed as failure:
-        print(f"FAILED {failure}", flush=True)
+    # A check that failed below an event loop arrives in a group.
+    except* Failed as group:
+        failures = list(leaves(group))
+    if failures:
+        print(*(f"FAILED {failure}" for failure in failures), sep="\n", flush=True)
         sys.exit(1)
     print(f"all held, in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def leaves(group):
+    for one in group.exceptions:
+        if isinstance(one, BaseExceptionGroup):
+            yield from leaves(one)
+        else:
+            yield one
 
 
 def binary(name):
@@ -102,6 +115,13 @@ def venv(requirements):
 def _folder(name, contents):
     """A place to install into that is another one whenever something else is to be installed."""
     return PEERS / f"{name}-{hashlib.sha256(contents.encode()).hexdigest()[:12]}"
+
+
+def free_port():
+    """For a server whose port must be known before it starts, or stay when it starts again."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager

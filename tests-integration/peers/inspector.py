@@ -6,10 +6,9 @@ Each call is a client of its own: it starts, says what it is, calls once, and go
 
 import json
 import os
-import socket
 import subprocess
 
-from common import Failed, Process, binary, check, main, node_package, scratch, unity_server
+from common import Failed, Process, binary, check, free_port, main, node_package, scratch, unity_server
 
 ERAS = ["legacy", "modern"]
 
@@ -97,12 +96,6 @@ def over_pipes(home, name, *flags):
     file = home / f"{name}.json"
     file.write_text(json.dumps({"mcpServers": {"unity": server}}))
     return ["--config", str(file), "--server", "unity"]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def body():
