@@ -308,6 +308,19 @@ fn a_call_withdrawn_after_a_loss_still_knows_its_late_result() {
 }
 
 #[test]
+fn a_call_given_up_and_then_refused_by_the_sink_still_knows_the_result_of_its_former_life() {
+    let mut world = World::new();
+    let op = world.delivered(Replay::Safe);
+    let former = world.lose(&[]);
+    world.take();
+    world.delivery.abandon(op);
+    world.delivery.give_back(world.now, world.link, op);
+    assert!(world.delivery.is_empty());
+    assert_eq!(world.delivery.complete(world.link, op), Answer::Stray);
+    assert_eq!(world.delivery.complete(former, op), Answer::Late);
+}
+
+#[test]
 fn an_answer_to_a_call_that_the_link_never_had_is_a_stray() {
     let mut world = World::new();
     let op = world.submit(Replay::Safe);
