@@ -512,6 +512,11 @@ fn the_server_answers_itself_what_never_reaches_the_editor() {
         (call.command, call.params),
         (None, json!({"instance": "Game@f757"}))
     );
+    let call = prepare("get_operation", json!({"operation_id": "0f"}));
+    assert_eq!(
+        (call.command, call.params),
+        (None, json!({"operation_id": "0f"}))
+    );
 }
 
 #[test]
