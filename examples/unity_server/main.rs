@@ -85,13 +85,12 @@ fn seconds(text: &str) -> Result<f64, String> {
 impl Flags {
     fn options(self) -> Options {
         let guess = Transport::guess(self.http_url.is_some(), stdin_is_pipe());
-        let budget = Some(self.client_budget).filter(|seconds| *seconds > 0.0);
         let mut options = Options::new(self.http_url.map_or(DEFAULT_PORT, LocalUrl::port));
         options.stdio = self.transport.unwrap_or(guess) == Transport::Stdio;
         options.origins = self.allow_origin;
         options.budget = Budget::new(
             Duration::from_secs_f64(self.hold),
-            budget.map(Duration::from_secs_f64),
+            Some(Duration::from_secs_f64(self.client_budget)),
         );
         options.sim = self.sim.then(|| {
             let sim = sim::Options::default()

@@ -100,6 +100,15 @@ pub fn editor_fault(now: Instant, editor: &Instance) -> Option<Fault> {
     }
 }
 
+/// What keeps a call from its editor. One that is away can only come back through the port, so that counts first.
+pub fn call_fault(now: Instant, editor: &Instance, port: Option<&Port>) -> Option<Fault> {
+    let at_port = match editor.phase {
+        Phase::Away { .. } => port.and_then(port_fault),
+        _ => None,
+    };
+    at_port.or_else(|| editor_fault(now, editor))
+}
+
 fn usual(editor: &Instance) -> String {
     let wait = "Wait: calls are held until it is back.";
     match editor.last_gap {
@@ -149,7 +158,7 @@ pub fn refused(
     editor: Option<&Instance>,
     port: Option<&Port>,
 ) -> Ending {
-    match (why, editor.and_then(|editor| editor_fault(now, editor))) {
+    match (why, editor.and_then(|editor| call_fault(now, editor, port))) {
         (Refused::NoSuchProject, _) => no_target(&NoTarget::Nobody, port),
         (Refused::Full(full), _) => Ending::new(
             Outcome::NotDelivered,
@@ -165,7 +174,13 @@ pub fn refused(
 }
 
 /// The hub ended the call.
-pub fn lost(now: Instant, lost: &Lost, command: &str, editor: Option<&Instance>) -> Ending {
+pub fn lost(
+    now: Instant,
+    lost: &Lost,
+    command: &str,
+    editor: Option<&Instance>,
+    port: Option<&Port>,
+) -> Ending {
     let name = editor.map_or_else(
         || "the editor".to_owned(),
         |editor| format!("the editor {}", editor.id()),
@@ -195,7 +210,7 @@ pub fn lost(now: Instant, lost: &Lost, command: &str, editor: Option<&Instance>)
                 capital(&name)
             ),
         ),
-        Why::HoldExpired => return expired(now, lost.outcome, editor),
+        Why::HoldExpired => return expired(now, lost.outcome, editor, port),
     };
     let known = match lost.outcome {
         Outcome::NotDelivered => "The call was not delivered; sending it again is safe.",
@@ -206,12 +221,17 @@ pub fn lost(now: Instant, lost: &Lost, command: &str, editor: Option<&Instance>)
     Ending::new(lost.outcome, cause, format!("{what} {known}"))
 }
 
-fn expired(now: Instant, outcome: Outcome, editor: Option<&Instance>) -> Ending {
+fn expired(
+    now: Instant,
+    outcome: Outcome,
+    editor: Option<&Instance>,
+    port: Option<&Port>,
+) -> Ending {
     let known = match outcome {
         Outcome::NotDelivered => "The call waited as long as it may and was not delivered.",
         _ => "The call waited as long as it may; it was handed out before, and only reads.",
     };
-    match editor.and_then(|editor| editor_fault(now, editor)) {
+    match editor.and_then(|editor| call_fault(now, editor, port)) {
         Some(fault) => fault.ending(outcome, known),
         None => Ending::new(
             outcome,
@@ -228,8 +248,9 @@ pub fn budget_spent(
     budget: Duration,
     command: &str,
     editor: Option<&Instance>,
+    port: Option<&Port>,
 ) -> Ending {
-    let fault = editor.and_then(|editor| editor_fault(now, editor));
+    let fault = editor.and_then(|editor| call_fault(now, editor, port));
     let after = seconds(budget);
     match standing {
         Some(Standing::Running) => {
@@ -292,14 +313,47 @@ pub fn plugin_timed_out(error: &str) -> Ending {
     )
 }
 
+/// Somebody asks for an operation that the editor still has.
+pub fn still_running() -> Ending {
+    Ending::new(
+        Outcome::Running,
+        "still_running",
+        "The operation has no result yet. Ask again in a few seconds.",
+    )
+    .retry_after_ms(5_000)
+}
+
+/// Somebody asks for an operation whose editor went away with it.
+pub fn ran_out_of_sight() -> Ending {
+    Ending::new(
+        Outcome::Unknown,
+        "reloading",
+        "The connection to the editor broke while it worked on the operation, so its result will not come. Whether it took effect is not known: look at the scene or the file before you send it again.",
+    )
+}
+
+/// Somebody asks for an operation that is not theirs, or that nobody knows.
+pub fn unknown_operation() -> Ending {
+    Ending::new(
+        Outcome::Unknown,
+        "unknown_operation",
+        "Nothing is kept under this operation_id: results and endings are kept for 10 minutes, for the session that made the call. Check the id; otherwise look at what the call should have changed.",
+    )
+}
+
 /// What a client that waits is told meanwhile.
 pub fn progress(
     now: Instant,
     waited: Duration,
     standing: Option<Standing>,
     editor: Option<&Instance>,
+    port: Option<&Port>,
 ) -> String {
     let so_far = format!("{} s so far", waited.as_secs());
+    let away = editor.is_none_or(|editor| matches!(editor.phase, Phase::Away { .. }));
+    if let Some(fault) = port.filter(|_| away).and_then(port_fault) {
+        return format!("{} {so_far}", fault.what);
+    }
     match (standing, editor) {
         (_, None) => format!("waiting for an editor, {so_far}"),
         (

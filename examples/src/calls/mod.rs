@@ -2,17 +2,20 @@
 #![expect(clippy::disallowed_methods, reason = "a shell that waits by the clock")]
 
 pub mod diagnose;
+mod ended;
 pub mod target;
 
 use crate::catalogue::envelope::{Reply, normalise};
 use crate::catalogue::{Call, Verdict, Verify};
 use crate::hub::{self, Event, Hub, Instance, Refused, Request, Why};
+use ended::{Ended, Endings};
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use mcp_transport_core::delivery::{Abandoned, Replay};
 use mcp_transport_core::loopback::Health;
 use mcp_transport_core::{Ending, Outcome};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use target::NoTarget;
 use tokio_util::sync::CancellationToken;
@@ -37,8 +40,9 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Sets both.
-    pub const fn new(hold: Duration, client: Option<Duration>) -> Self {
+    /// Sets both; a client's budget of zero is none.
+    pub fn new(hold: Duration, client: Option<Duration>) -> Self {
+        let client = client.filter(|budget| !budget.is_zero());
         Self { hold, client }
     }
 }
@@ -49,6 +53,9 @@ const NO_EDITOR_YET: Duration = Duration::from_secs(20);
 /// The first word of progress, and how often it is repeated.
 const FIRST_PROGRESS: Duration = Duration::from_secs(3);
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+
+/// How long a client may take to hear it.
+const SAY: Duration = Duration::from_secs(1);
 
 /// How long an editor may take from the loss of an answer until a read tells what became of it.
 const READ_BACK: Duration = Duration::from_secs(60);
@@ -66,19 +73,41 @@ pub type Progress = Arc<dyn Fn(f64, String) -> BoxFuture<'static, ()> + Send + S
 pub struct Caller {
     /// Who may ask for late results.
     pub owner: Option<String>,
-    /// The client gave up.
-    pub gone: CancellationToken,
+    /// The client cancelled this call.
+    pub cancelled: CancellationToken,
+    /// What the call hangs on ended: the client's session or, where there are none, its connection.
+    pub link: Option<CancellationToken>,
     /// Where the client wants to hear of progress, if it does.
     pub progress: Option<Progress>,
 }
 
 impl Caller {
     /// A caller of this name.
-    pub fn new(owner: Option<String>, gone: CancellationToken, progress: Option<Progress>) -> Self {
+    pub fn new(
+        owner: Option<String>,
+        cancelled: CancellationToken,
+        link: Option<CancellationToken>,
+        progress: Option<Progress>,
+    ) -> Self {
         Self {
             owner,
-            gone,
+            cancelled,
+            link,
             progress,
+        }
+    }
+
+    /// Returns once nobody waits for the call any more.
+    ///
+    /// # Cancel safety
+    /// This method is cancel safe.
+    pub async fn gone(&self) {
+        match &self.link {
+            Some(link) => tokio::select! {
+                () = self.cancelled.cancelled() => {}
+                () = link.cancelled() => {}
+            },
+            None => self.cancelled.cancelled().await,
         }
     }
 }
@@ -107,6 +136,7 @@ pub struct Calls {
     hub: Hub,
     budget: Budget,
     port: Arc<dyn Fn() -> Option<Port> + Send + Sync>,
+    endings: Arc<Mutex<Endings>>,
 }
 
 /// One call's clock.
@@ -128,6 +158,7 @@ impl Calls {
             hub,
             budget,
             port: Arc::new(port),
+            endings: Arc::default(),
         }
     }
 
@@ -174,14 +205,78 @@ impl Calls {
             next_progress: started + FIRST_PROGRESS,
         };
         let hash = self.target(caller, selector, &mut clock).await?;
+        let ended = self.settle(caller, &hash, call, &mut clock).await;
+        if let Err(ending) = &ended {
+            self.keep(caller, hash, ending);
+        }
+        ended
+    }
+
+    /// What became of an operation: its result, or what is known of it.
+    ///
+    /// # Errors
+    /// A bad ending: it was not delivered, still runs, or nobody can know; `unknown_operation` if this server knows no such
+    /// operation of this owner's.
+    pub fn operation(&self, id: &str, owner: Option<&str>) -> Result<Reply, Ending> {
+        // What a client without a session left behind may be read by whoever knows its id.
+        let late = self.hub.late_result(id, owner);
+        if let Some(envelope) = late.or_else(|| self.hub.late_result(id, None)) {
+            return answered(&envelope).map_err(|ending| ending.operation_id(id));
+        }
+        let ended = {
+            let mut endings = self.endings.lock().unwrap_or_else(PoisonError::into_inner);
+            endings.get(now(), id, owner).cloned()
+        };
+        Err(match ended {
+            Some(ended) if ended.ending.outcome == Outcome::Running => {
+                let editor = self.editor(&ended.hash);
+                let same_link = editor.is_some_and(|editor| {
+                    editor.session_id.is_some() && editor.session_id == ended.session_id
+                });
+                if same_link {
+                    diagnose::still_running()
+                } else {
+                    diagnose::ran_out_of_sight()
+                }
+            }
+            Some(ended) => ended.ending,
+            None if self.hub.is_running(id, owner) => diagnose::still_running(),
+            None => diagnose::unknown_operation(),
+        }
+        .operation_id(id))
+    }
+
+    fn keep(&self, caller: &Caller, hash: String, ending: &Ending) {
+        // Nobody was told the id of a call that was given up.
+        if ending.operation_id.is_none() || ending.cause == CANCELLED {
+            return;
+        }
+        let ended = Ended {
+            ending: ending.clone(),
+            owner: caller.owner.clone(),
+            session_id: self.editor(&hash).and_then(|editor| editor.session_id),
+            hash,
+        };
+        let mut endings = self.endings.lock().unwrap_or_else(PoisonError::into_inner);
+        endings.keep(now(), ended);
+    }
+
+    /// Makes a call, reads back what a reload ate, and makes it again where a read proves that it did not take effect.
+    async fn settle(
+        &self,
+        caller: &Caller,
+        hash: &str,
+        call: &Call,
+        clock: &mut Clock,
+    ) -> Result<Reply, Ending> {
         let verify = Verify::for_call(call).filter(|_| call.reload);
         let mut tries = 1;
         loop {
             let sent_at = unix_ms();
             let request = self.request(call);
-            let end = match self.once(caller, &hash, request, &mut clock).await {
+            let end = match self.once(caller, hash, request, clock).await {
                 Ok(reply) if waits_for_readiness(call) && reply.success => {
-                    return Ok(self.when_ready(caller, &hash, &mut clock, reply).await);
+                    return Ok(self.when_ready(caller, hash, clock, reply).await);
                 }
                 Ok(reply) => return Ok(reply),
                 Err(end) => end,
@@ -193,7 +288,7 @@ impl Calls {
                 return Err(end.ending);
             }
             let verify = verify.clone().sent_at(sent_at);
-            match self.read_back(caller, &hash, &verify, &mut clock).await {
+            match self.read_back(caller, hash, &verify, clock).await {
                 Some((Verdict::Took, reply)) => return Ok(verified(call, &reply)),
                 // The domain that had the command is gone, and a read shows no trace of it: it can no longer take effect.
                 Some((Verdict::DidNotTake, _)) if tries < MAX_TRIES => tries += 1,
@@ -223,7 +318,7 @@ impl Calls {
             let until = clock.answer_by.map_or(patience, |by| by.min(patience));
             tokio::select! {
                 _ = changes.changed() => {}
-                () = caller.gone.cancelled() => return Err(given_up()),
+                () = caller.gone() => return Err(given_up()),
                 () = tokio::time::sleep_until(clock.next_progress.into()) => {
                     self.say(caller, clock, None, None).await;
                 }
@@ -261,64 +356,75 @@ impl Calls {
             .submit(hash, request, caller.owner.clone())
             .map_err(|why| self.refused(hash, &why))?;
         let id = call.id().to_owned();
-        loop {
-            let budget = async {
-                match clock.answer_by {
-                    Some(by) => tokio::time::sleep_until(by.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
+        let stuck = loop {
             tokio::select! {
                 biased;
                 event = call.event() => match event {
-                    Event::Answered(envelope) => {
-                        let reply = normalise(&envelope);
-                        if reply.timed_out {
-                            let error = reply.error.as_deref().unwrap_or_default();
-                            return Err(End::of(diagnose::plugin_timed_out(error).operation_id(id)));
-                        }
-                        return Ok(reply);
-                    }
-                    Event::Lost(lost) => {
-                        let ending = diagnose::lost(now(), &lost, &command, self.editor(hash).as_ref());
-                        return Err(End { ending: ending.operation_id(id), why: Some(lost.why) });
-                    }
                     // A client that hears of progress waits on; the other gets what is known.
                     Event::Stuck if caller.progress.is_some() => {}
-                    Event::Stuck => {
-                        let ending = diagnose::stuck(now(), &command, self.editor(hash).as_ref());
-                        return Err(End::of(ending.operation_id(id)));
-                    }
+                    Event::Stuck => break true,
+                    event => return self.over(hash, &command, event).map_err(|end| end.operation(id)),
                 },
-                () = caller.gone.cancelled() => {
+                () = caller.gone() => {
                     let abandoned = call.abandon();
                     tracing::debug!(command, id, ?abandoned, "the client gave a call up");
-                    return Err(End::of(given_up().operation_id(id)));
+                    return Err(End::of(given_up()).operation(id));
                 }
-                () = budget => {
-                    let standing = call.standing();
-                    let editor = self.editor(hash);
-                    let spent = clock.answer_by.map_or(Duration::ZERO, |by| by - clock.started);
-                    let ending = diagnose::budget_spent(now(), standing, spent, &command, editor.as_ref());
-                    // The last word is the hub's: it may have been taken or lost in between.
-                    let ending = match (call.abandon(), ending.outcome) {
-                        (Abandoned::Withdrawn | Abandoned::Over, Outcome::NotDelivered)
-                        | (Abandoned::Running(_), Outcome::Running) => ending,
-                        (Abandoned::Running(_), _) => {
-                            let running = Some(hub::Standing::Running);
-                            diagnose::budget_spent(now(), running, spent, &command, editor.as_ref())
-                        }
-                        (Abandoned::Withdrawn | Abandoned::Over, _) => {
-                            diagnose::budget_spent(now(), None, spent, &command, editor.as_ref())
-                        }
-                    };
-                    return Err(End::of(ending.operation_id(id)));
-                }
+                () = until(clock.answer_by) => break false,
                 () = tokio::time::sleep_until(clock.next_progress.into()) => {
                     let standing = call.standing();
                     self.say(caller, clock, standing, self.editor(hash).as_ref()).await;
                 }
             }
+        };
+        // The last word is the hub's: the call may have been taken, answered or lost in between.
+        let standing = match (call.standing(), call.abandon()) {
+            (_, Abandoned::Running(_)) => Some(hub::Standing::Running),
+            (standing, Abandoned::Withdrawn) => standing.filter(|it| *it != hub::Standing::Running),
+            (_, Abandoned::Over) => match call.event().now_or_never() {
+                Some(event) => {
+                    return self
+                        .over(hash, &command, event)
+                        .map_err(|end| end.operation(id));
+                }
+                None => None,
+            },
+        };
+        let (editor, port) = (self.editor(hash), (self.port)());
+        let ending = if stuck {
+            diagnose::stuck(now(), &command, editor.as_ref())
+        } else {
+            let spent = clock
+                .answer_by
+                .map_or(Duration::ZERO, |by| by - clock.started);
+            diagnose::budget_spent(
+                now(),
+                standing,
+                spent,
+                &command,
+                editor.as_ref(),
+                port.as_ref(),
+            )
+        };
+        Err(End::of(ending).operation(id))
+    }
+
+    /// The call's last event.
+    fn over(&self, hash: &str, command: &str, event: Event) -> Result<Reply, End> {
+        let editor = self.editor(hash);
+        match event {
+            Event::Answered(envelope) => answered(&envelope).map_err(End::of),
+            Event::Lost(lost) => Err(End {
+                ending: diagnose::lost(
+                    now(),
+                    &lost,
+                    command,
+                    editor.as_ref(),
+                    (self.port)().as_ref(),
+                ),
+                why: Some(lost.why),
+            }),
+            Event::Stuck => Err(End::of(diagnose::stuck(now(), command, editor.as_ref()))),
         }
     }
 
@@ -420,8 +526,9 @@ impl Calls {
         let waited = now() - clock.started;
         clock.next_progress += PROGRESS_EVERY;
         if let Some(progress) = &caller.progress {
-            let text = diagnose::progress(now(), waited, standing, editor);
-            progress(waited.as_secs_f64(), text).await;
+            let text = diagnose::progress(now(), waited, standing, editor, (self.port)().as_ref());
+            // A client that does not read must not stop its own call.
+            let _ = tokio::time::timeout(SAY, progress(waited.as_secs_f64(), text)).await;
         }
     }
 }
@@ -444,12 +551,30 @@ impl End {
     const fn of(ending: Ending) -> Self {
         Self { ending, why: None }
     }
+
+    fn operation(mut self, id: String) -> Self {
+        self.ending = self.ending.operation_id(id);
+        self
+    }
 }
+
+/// The editor's answer; an error if it is only the plugin's word that it stopped waiting for one.
+fn answered(envelope: &serde_json::Value) -> Result<Reply, Ending> {
+    let reply = normalise(envelope);
+    if reply.timed_out {
+        let error = reply.error.as_deref().unwrap_or_default();
+        return Err(diagnose::plugin_timed_out(error));
+    }
+    Ok(reply)
+}
+
+/// The cause of a call that its client gave up.
+const CANCELLED: &str = "cancelled";
 
 fn given_up() -> Ending {
     Ending::new(
         Outcome::NotDelivered,
-        "cancelled",
+        CANCELLED,
         "The client gave the call up.",
     )
     .retryable(false)
@@ -481,6 +606,13 @@ fn verified(call: &Call, read: &Reply) -> Reply {
         value["data"] = read.data.clone();
     }
     normalise(&value)
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn now() -> Instant {

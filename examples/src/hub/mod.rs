@@ -361,8 +361,8 @@ impl Call {
         }
     }
 
-    /// Gives the call up.
-    pub fn abandon(mut self) -> Abandoned {
+    /// Gives the call up. If it was over, [`event`](Self::event) still returns how.
+    pub fn abandon(&mut self) -> Abandoned {
         self.over = true;
         self.hub.abandon(self.ticket)
     }

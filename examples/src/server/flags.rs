@@ -3,7 +3,6 @@
 use mcp_transport_core::guard::Origin;
 use std::fmt;
 use std::io::IsTerminal;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 /// The port of a URL on this machine.
@@ -28,12 +27,8 @@ impl FromStr for LocalUrl {
             return Err(NotLocal::NoUrl);
         }
         let host = uri.host().unwrap_or_default();
-        let address: Option<IpAddr> = host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .parse()
-            .ok();
-        if host != "localhost" && !address.is_some_and(|address| address.is_loopback()) {
+        // Not all of 127.0.0.0/8: an address on which nobody listens would only look right.
+        if !host.eq_ignore_ascii_case("localhost") && !matches!(host, "127.0.0.1" | "[::1]") {
             return Err(NotLocal::Foreign(host.to_owned()));
         }
         if !matches!(uri.path(), "" | "/" | "/mcp") {
@@ -54,7 +49,7 @@ pub enum NotLocal {
     NoUrl,
     /// Another machine could reach it.
     #[error(
-        "{0} is not a loopback address; this server only listens on 127.0.0.1 and [::1], since whoever reaches it can drive the editor"
+        "this server does not listen on {0}: it only listens on the loopback addresses 127.0.0.1 and [::1], since whoever reaches it can drive the editor"
     )]
     Foreign(String),
     /// The paths are fixed.
@@ -134,6 +129,10 @@ mod tests {
         assert_eq!(
             port("http://192.168.1.2:80"),
             Err(NotLocal::Foreign("192.168.1.2".into()))
+        );
+        assert_eq!(
+            port("http://127.0.0.2:80"),
+            Err(NotLocal::Foreign("127.0.0.2".into()))
         );
         assert_eq!(
             port("http://localhost.evil.example:80"),

@@ -4,6 +4,7 @@
     reason = "the shell that owns the connections' tasks"
 )]
 
+use super::exchange::Exchange;
 use super::health;
 use super::mcp::UnityMcp;
 use super::sessions::Sessions;
@@ -32,7 +33,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-type Body = BoxBody<Bytes, Infallible>;
+pub(super) type Body = BoxBody<Bytes, Infallible>;
 type Mcp = StreamableHttpService<UnityMcp, LocalSessionManager>;
 
 /// Connections at once, plugins and event streams included. What comes on top is closed at once.
@@ -139,7 +140,7 @@ impl Http {
         response
     }
 
-    async fn route(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn route(&self, mut request: Request<Incoming>) -> Response<Body> {
         match request.uri().path() {
             "/mcp" | "/mcp/" => {
                 if request.method() == Method::DELETE
@@ -150,7 +151,8 @@ impl Http {
                 {
                     self.sessions.end(id);
                 }
-                self.mcp.handle(request).await
+                let exchange = Exchange::begin(&mut request);
+                exchange.answer(self.mcp.handle(request).await)
             }
             "/hub/plugin" => self.plugin(request),
             "/health" if matches!(*request.method(), Method::GET | Method::HEAD) => self.health(),
@@ -298,7 +300,7 @@ fn mcp_service(calls: Calls, sessions: Sessions, stop: CancellationToken) -> Mcp
         .disable_allowed_hosts()
         .with_max_request_body_bytes(MAX_BODY)
         .with_cancellation_token(stop);
-    let service = move || Ok(UnityMcp::new(calls.clone(), sessions.clone()));
+    let service = move || Ok(UnityMcp::new(calls.clone(), sessions.open()?));
     StreamableHttpService::new(service, Arc::new(manager), config)
 }
 

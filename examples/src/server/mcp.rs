@@ -1,10 +1,11 @@
 //! MCP towards one client, on rmcp: one of these for each.
 
 use super::answer;
+use super::exchange::Exchange;
 use super::health;
-use super::sessions::Sessions;
+use super::sessions::Session;
 use crate::calls::{Caller, Calls, Progress, diagnose};
-use crate::catalogue::{Call, Catalogue, Reply, Resource, Source, Tool, envelope, wire_timeout};
+use crate::catalogue::{Call, Catalogue, Reply, Resource, Source, Tool, wire_timeout};
 use mcp_transport_core::{Ending, Outcome};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ErrorCode, Implementation,
@@ -18,11 +19,13 @@ use serde_json::{Map, Value, json};
 use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// The server as one client sees it.
 pub struct UnityMcp {
     calls: Calls,
-    sessions: Sessions,
+    /// The HTTP session's place, if the client comes by HTTP.
+    session: Option<Session>,
     /// Who asks, where the link itself says so: a process on our standard input.
     owner: Option<String>,
     active: Mutex<Option<String>>,
@@ -32,10 +35,10 @@ const INSTRUCTIONS: &str = "Tools that work in a running Unity editor. Calls mad
 
 impl UnityMcp {
     /// For a client that comes by HTTP.
-    pub fn new(calls: Calls, sessions: Sessions) -> Self {
+    pub fn new(calls: Calls, session: Session) -> Self {
         Self {
             calls,
-            sessions,
+            session: Some(session),
             owner: None,
             active: Mutex::new(None),
         }
@@ -44,8 +47,10 @@ impl UnityMcp {
     /// For the client at the other end of our own pipes.
     pub fn for_stdio(calls: Calls) -> Self {
         Self {
+            calls,
+            session: None,
             owner: Some("stdio".to_owned()),
-            ..Self::new(calls, Sessions::default())
+            active: Mutex::new(None),
         }
     }
 
@@ -113,19 +118,10 @@ impl UnityMcp {
     }
 
     fn operation(&self, id: &str, context: &RequestContext<RoleServer>) -> CallToolResult {
-        let owner = self.owner(context);
-        let hub = self.calls.hub();
-        if let Some(found) = hub.late_result(id, owner.as_deref()) {
-            let reply = envelope::normalise(&found);
-            return answer::own(reply.success, "The operation has ended.", Some(reply.value));
+        match self.calls.operation(id, self.owner(context).as_deref()) {
+            Ok(reply) => answer::own(reply.success, "The operation has ended.", Some(reply.value)),
+            Err(ending) => answer::ending(&ending),
         }
-        if hub.is_running(id, owner.as_deref()) {
-            let text = "The operation has no result yet. Ask again in a few seconds.";
-            let ending = Ending::new(Outcome::Running, "still_running", text);
-            return answer::ending(&ending.operation_id(id));
-        }
-        let text = "No result is kept under this operation_id: results are kept for 10 minutes, for the session that made the call.";
-        answer::ending(&Ending::new(Outcome::Unknown, "unknown_operation", text))
     }
 
     async fn read(
@@ -151,16 +147,22 @@ impl UnityMcp {
     }
 
     fn caller(&self, context: &RequestContext<RoleServer>) -> Caller {
-        let gone = match session(context) {
-            Some(session) => either(context.ct.clone(), &self.sessions.token(&session)),
-            None => context.ct.clone(),
+        // Hanging up cancels a call of 2026-07-28; in the protocols before it, only the session's end does.
+        let link = match (&self.session, session_id(context)) {
+            (_, None) => exchange(context),
+            (session, Some(id)) => session.as_ref().map(|session| session.token(&id)),
         };
-        Caller::new(self.owner(context), gone, progress(context))
+        Caller::new(
+            self.owner(context),
+            context.ct.clone(),
+            link,
+            progress(context),
+        )
     }
 
     /// The session that may ask for late results. Without sessions, knowing the operation's 128 random bits is enough.
     fn owner(&self, context: &RequestContext<RoleServer>) -> Option<String> {
-        self.owner.clone().or_else(|| session(context))
+        self.owner.clone().or_else(|| session_id(context))
     }
 
     fn active(&self) -> Option<String> {
@@ -282,16 +284,17 @@ fn is_modern(context: &RequestContext<RoleServer>) -> bool {
         .is_some_and(|version| version >= ProtocolVersion::V_2026_07_28)
 }
 
-fn session(context: &RequestContext<RoleServer>) -> Option<String> {
+/// Protocol 2026-07-28 has no sessions: what such a client sends in that header is to be ignored.
+fn session_id(context: &RequestContext<RoleServer>) -> Option<String> {
     let parts = context.extensions.get::<::http::request::Parts>()?;
-    Some(
-        parts
-            .headers
-            .get("mcp-session-id")?
-            .to_str()
-            .ok()?
-            .to_owned(),
-    )
+    let id = parts.headers.get("mcp-session-id")?.to_str().ok()?;
+    (!is_modern(context)).then(|| id.to_owned())
+}
+
+fn exchange(context: &RequestContext<RoleServer>) -> Option<CancellationToken> {
+    let parts = context.extensions.get::<::http::request::Parts>()?;
+    let Exchange(over) = parts.extensions.get()?;
+    Some(over.clone())
 }
 
 fn progress(context: &RequestContext<RoleServer>) -> Option<Progress> {
@@ -306,23 +309,6 @@ fn progress(context: &RequestContext<RoleServer>) -> Option<Progress> {
             let _ = peer.notify_progress(params).await;
         })
     }))
-}
-
-/// A token that is cancelled when one of the two is.
-#[expect(clippy::disallowed_methods, reason = "the shell towards rmcp")]
-fn either(
-    request: tokio_util::sync::CancellationToken,
-    session: &tokio_util::sync::CancellationToken,
-) -> tokio_util::sync::CancellationToken {
-    let both = session.child_token();
-    let child = both.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            () = request.cancelled() => child.cancel(),
-            () = child.cancelled() => {}
-        }
-    });
-    both
 }
 
 #[expect(clippy::disallowed_methods, reason = "the shell towards rmcp")]

@@ -1,6 +1,7 @@
 //! The Unity MCP server: MCP towards clients, the plugin hub towards editors, on one port.
 
 mod answer;
+mod exchange;
 pub mod flags;
 mod health;
 mod http;
@@ -12,4 +13,4 @@ pub use health::report as health_report;
 pub use http::{Http, Started, bind, port_holder};
 pub use mcp::UnityMcp;
 pub use run::{Options, run};
-pub use sessions::Sessions;
+pub use sessions::{Session, Sessions};

@@ -1,39 +1,120 @@
-//! Clients' HTTP sessions, so far as a session's end withdraws its calls at once.
+//! Clients' HTTP sessions: how many there may be, and that a session's end withdraws its calls at once.
 //!
 //! rmcp tells a handler of its session's end only after it has waited up to 5 s for the answers. An editor that comes back
 //! within that time would run what nobody waits for.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// A token for each session that has called something; at most 4,096, beyond which none is kept.
-#[derive(Clone, Debug, Default)]
+/// Every session that lives, by its id.
+#[derive(Clone, Debug)]
 pub struct Sessions {
     tokens: Arc<Mutex<HashMap<String, CancellationToken>>>,
+    room: Arc<Semaphore>,
 }
 
+/// Sessions at once, and handlers of single requests. rmcp itself forgets a session only after its idle time.
 const MAX_SESSIONS: usize = 4_096;
 
 impl Sessions {
-    /// The token that is cancelled when this session ends.
-    pub fn token(&self, session: &str) -> CancellationToken {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(token) = tokens.get(session) {
-            return token.clone();
-        }
-        let token = CancellationToken::new();
-        if tokens.len() < MAX_SESSIONS {
-            tokens.insert(session.to_owned(), token.clone());
-        }
-        token
+    /// Room for one more client.
+    ///
+    /// # Errors
+    /// If there are 4,096 already.
+    pub fn open(&self) -> io::Result<Session> {
+        let permit = self.room.clone().try_acquire_owned().map_err(|_| {
+            let text = format!(
+                "{MAX_SESSIONS} sessions are open: end one, or wait until one is idle for too long"
+            );
+            io::Error::other(text)
+        })?;
+        Ok(Session {
+            sessions: self.clone(),
+            named: OnceLock::new(),
+            _permit: permit,
+        })
     }
 
     /// The client has ended this session.
-    pub fn end(&self, session: &str) {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(token) = tokens.remove(session) {
+    pub fn end(&self, id: &str) {
+        if let Some(token) = self.lock().remove(id) {
             token.cancel();
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, CancellationToken>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self {
+            tokens: Arc::default(),
+            room: Arc::new(Semaphore::new(MAX_SESSIONS)),
+        }
+    }
+}
+
+/// One session's place, held by its handler. It is free again when the handler is gone, however the session ended.
+#[derive(Debug)]
+pub struct Session {
+    sessions: Sessions,
+    /// The id is minted after the handler, so it is learnt from the first call.
+    named: OnceLock<(String, CancellationToken)>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Session {
+    /// The token that is cancelled when the client ends this session.
+    pub fn token(&self, id: &str) -> CancellationToken {
+        let (_, token) = self.named.get_or_init(|| {
+            let token = CancellationToken::new();
+            self.sessions.lock().insert(id.to_owned(), token.clone());
+            (id.to_owned(), token)
+        });
+        token.clone()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some((id, _)) = self.named.get() {
+            self.sessions.lock().remove(id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_that_ends_cancels_its_calls_and_no_other_sessions() {
+        let sessions = Sessions::default();
+        let (one, two) = (sessions.open().unwrap(), sessions.open().unwrap());
+        let (first, second) = (one.token("one"), two.token("two"));
+        sessions.end("one");
+        assert!(first.is_cancelled() && one.token("one").is_cancelled());
+        assert!(!second.is_cancelled());
+    }
+
+    #[test]
+    fn a_session_is_forgotten_with_its_handler_however_it_ended() {
+        let sessions = Sessions::default();
+        for number in 0..2 * MAX_SESSIONS {
+            let session = sessions.open().unwrap();
+            session.token(&number.to_string());
+        }
+        assert!(sessions.lock().is_empty());
+        let open: Vec<_> = (0..MAX_SESSIONS)
+            .map(|_| sessions.open().unwrap())
+            .collect();
+        assert!(sessions.open().is_err());
+        drop(open);
+        assert!(sessions.open().is_ok());
     }
 }
