@@ -1,15 +1,20 @@
 //! What the integration tests share: the whole server in this process, its simulated editor, and real MCP clients.
+#![expect(clippy::disallowed_methods, reason = "a harness waits")]
+
+pub mod raw;
 
 use examples::calls::{Budget, Calls, Port};
 use examples::hub::{Config, Hub};
 use examples::server::{Http, Started};
 use examples::sim::{Editor, Options};
+use mcp_transport_core::guard::Origin;
 use mcp_transport_core::loopback::{Health, Loopback};
 use rmcp::model::{CallToolRequestParams, CallToolResult};
 use rmcp::service::{RunningService, ServiceError};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::{RoleClient, ServiceExt};
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// The server of `unity_server`, on a port of its own.
@@ -22,7 +27,7 @@ pub struct Server {
     /// Its port.
     pub port: u16,
     /// How its two families are.
-    pub health: watch::Receiver<Health>,
+    pub families: watch::Receiver<Health>,
     started: Started,
 }
 
@@ -37,8 +42,13 @@ impl Server {
 
     /// Starts one on this listener.
     pub fn on(listener: Loopback, budget: Budget) -> Self {
+        Self::with(listener, budget, Config::default(), Vec::new())
+    }
+
+    /// Starts one on this listener, with other patience for editors, and for pages of these origins.
+    pub fn with(listener: Loopback, budget: Budget, config: Config, origins: Vec<Origin>) -> Self {
         let (port, health) = (listener.local_port(), listener.watch_health());
-        let hub = Hub::new(Config::default());
+        let hub = Hub::new(config);
         let seen = health.clone();
         let calls = Calls::new(hub.clone(), budget, move || {
             Some(Port {
@@ -46,12 +56,12 @@ impl Server {
                 health: seen.borrow().clone(),
             })
         });
-        let started = Http::start(listener, &hub, &calls, Vec::new());
+        let started = Http::start(listener, &hub, &calls, origins);
         Self {
             hub,
             calls,
             port,
-            health,
+            families: health,
             started,
         }
     }
@@ -81,6 +91,35 @@ impl Server {
         let transport = StreamableHttpClientTransport::from_uri(self.url());
         Client {
             service: ().serve(transport).await.expect("the handshake"),
+        }
+    }
+
+    /// What `/health` says.
+    ///
+    /// # Panics
+    /// If it says nothing.
+    pub async fn health(&self) -> Value {
+        let text = raw::request("GET /health", self.port, &[("Connection", "close")], "");
+        let answer = raw::exchange(self.port, &text).await;
+        serde_json::from_str(&answer.body).expect("a report")
+    }
+
+    /// Waits until one editor at least has this many calls waiting.
+    pub async fn queued(&self, calls: usize) {
+        while self
+            .hub
+            .snapshot()
+            .iter()
+            .all(|editor| editor.queued < calls)
+        {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Waits until no call waits anywhere.
+    pub async fn nothing_queued(&self) {
+        while self.hub.snapshot().iter().any(|editor| editor.queued > 0) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 

@@ -1,0 +1,154 @@
+//! One try: from the submit to the answer, or to what is known without one.
+#![expect(clippy::disallowed_methods, reason = "a shell that waits by the clock")]
+
+use super::{Caller, Calls, Clock, diagnose, now};
+use crate::catalogue::envelope::{Reply, normalise};
+use crate::hub::{self, Event, Refused, Request, Why};
+use futures::FutureExt;
+use mcp_transport_core::delivery::Abandoned;
+use mcp_transport_core::{Ending, Outcome};
+use std::time::{Duration, Instant};
+
+impl Calls {
+    /// Sends a command, and waits for its end: the editor's, the client's, or that of the client's patience.
+    pub(super) async fn once(
+        &self,
+        caller: &Caller,
+        hash: &str,
+        request: Request,
+        clock: &mut Clock,
+    ) -> Result<Reply, End> {
+        let command = request.command.clone();
+        let mut call = self
+            .hub
+            .submit(hash, request, caller.owner.clone())
+            .map_err(|why| self.refused(hash, &why))?;
+        let id = call.id().to_owned();
+        let stuck = loop {
+            tokio::select! {
+                biased;
+                event = call.event() => match event {
+                    // A client that hears of progress waits on; the other gets what is known.
+                    Event::Stuck if caller.progress.is_some() => {}
+                    Event::Stuck => break true,
+                    event => return self.over(hash, &command, event).map_err(|end| end.operation(id)),
+                },
+                () = caller.gone() => {
+                    let abandoned = call.abandon();
+                    tracing::debug!(command, id, ?abandoned, "the client gave a call up");
+                    return Err(End::of(given_up()).operation(id));
+                }
+                () = until(clock.answer_by) => break false,
+                () = tokio::time::sleep_until(clock.next_progress.into()) => {
+                    let standing = call.standing();
+                    self.say(caller, clock, standing, self.editor(hash).as_ref()).await;
+                }
+            }
+        };
+        // The last word is the hub's: the call may have been taken, answered or lost in between.
+        let standing = match (call.standing(), call.abandon()) {
+            (_, Abandoned::Running(_)) => Some(hub::Standing::Running),
+            (standing, Abandoned::Withdrawn) => standing.filter(|it| *it != hub::Standing::Running),
+            (_, Abandoned::Over) => match call.event().now_or_never() {
+                Some(event) => {
+                    return self
+                        .over(hash, &command, event)
+                        .map_err(|end| end.operation(id));
+                }
+                None => None,
+            },
+        };
+        let (editor, port) = (self.editor(hash), (self.port)());
+        let ending = if stuck {
+            diagnose::stuck(now(), &command, editor.as_ref())
+        } else {
+            let spent = clock
+                .answer_by
+                .map_or(Duration::ZERO, |by| by - clock.started);
+            diagnose::budget_spent(
+                now(),
+                standing,
+                spent,
+                &command,
+                editor.as_ref(),
+                port.as_ref(),
+            )
+        };
+        Err(End::of(ending).operation(id))
+    }
+
+    /// The call's last event.
+    fn over(&self, hash: &str, command: &str, event: Event) -> Result<Reply, End> {
+        let editor = self.editor(hash);
+        match event {
+            Event::Answered(envelope) => answered(&envelope).map_err(End::of),
+            Event::Lost(lost) => Err(End {
+                ending: diagnose::lost(
+                    now(),
+                    &lost,
+                    command,
+                    editor.as_ref(),
+                    (self.port)().as_ref(),
+                ),
+                why: Some(lost.why),
+            }),
+            Event::Stuck => Err(End::of(diagnose::stuck(now(), command, editor.as_ref()))),
+        }
+    }
+
+    fn refused(&self, hash: &str, why: &Refused) -> End {
+        let port = (self.port)();
+        End::of(diagnose::refused(
+            now(),
+            why,
+            self.editor(hash).as_ref(),
+            port.as_ref(),
+        ))
+    }
+}
+
+/// How one try ended without an answer.
+pub(super) struct End {
+    pub(super) ending: Ending,
+    pub(super) why: Option<Why>,
+}
+
+impl End {
+    const fn of(ending: Ending) -> Self {
+        Self { ending, why: None }
+    }
+
+    fn operation(mut self, id: String) -> Self {
+        self.ending = self.ending.operation_id(id);
+        self
+    }
+}
+
+/// The editor's answer; an error if it is only the plugin's word that it stopped waiting for one.
+pub(super) fn answered(envelope: &serde_json::Value) -> Result<Reply, Ending> {
+    let reply = normalise(envelope);
+    if reply.timed_out {
+        let error = reply.error.as_deref().unwrap_or_default();
+        return Err(diagnose::plugin_timed_out(error));
+    }
+    Ok(reply)
+}
+
+/// The cause of a call that its client gave up.
+pub(super) const CANCELLED: &str = "cancelled";
+
+pub(super) fn given_up() -> Ending {
+    Ending::new(
+        Outcome::NotDelivered,
+        CANCELLED,
+        "The client gave the call up.",
+    )
+    .retryable(false)
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

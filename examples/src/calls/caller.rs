@@ -1,0 +1,101 @@
+//! Who calls, how long calls may wait, and the port that editors dial.
+
+use futures::future::BoxFuture;
+use mcp_transport_core::loopback::Health;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How long calls may wait, and for what.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Budget {
+    /// For an editor that is away.
+    pub hold: Duration,
+    /// For a client that asked for no progress, and may have a time-out that we do not know; `None` = no limit.
+    pub client: Option<Duration>,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            hold: Duration::from_secs(120),
+            client: Some(Duration::from_secs(50)),
+        }
+    }
+}
+
+impl Budget {
+    /// Sets both; a client's budget of zero is none.
+    pub fn new(hold: Duration, client: Option<Duration>) -> Self {
+        let client = client.filter(|budget| !budget.is_zero());
+        Self { hold, client }
+    }
+}
+
+/// Tells a client how far its call is.
+pub type Progress = Arc<dyn Fn(f64, String) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// Who calls.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Caller {
+    /// Who may ask for late results.
+    pub owner: Option<String>,
+    /// The client cancelled this call.
+    pub cancelled: CancellationToken,
+    /// What the call hangs on ended: the client's session or, where there are none, its connection.
+    pub link: Option<CancellationToken>,
+    /// Where the client wants to hear of progress, if it does.
+    pub progress: Option<Progress>,
+}
+
+impl Caller {
+    /// A caller of this name.
+    pub fn new(
+        owner: Option<String>,
+        cancelled: CancellationToken,
+        link: Option<CancellationToken>,
+        progress: Option<Progress>,
+    ) -> Self {
+        Self {
+            owner,
+            cancelled,
+            link,
+            progress,
+        }
+    }
+
+    /// Returns once nobody waits for the call any more.
+    ///
+    /// # Cancel safety
+    /// This method is cancel safe.
+    pub async fn gone(&self) {
+        match &self.link {
+            Some(link) => tokio::select! {
+                () = self.cancelled.cancelled() => {}
+                () = link.cancelled() => {}
+            },
+            None => self.cancelled.cancelled().await,
+        }
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller")
+            .field("owner", &self.owner)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The port that editors dial, and how it is.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "a number and what became of it")]
+pub struct Port {
+    /// Its number.
+    pub number: u16,
+    /// How its two families are.
+    pub health: Health,
+}
