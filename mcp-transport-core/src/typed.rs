@@ -132,14 +132,14 @@ where
 }
 
 fn read<Rx: DeserializeOwned>(message: &Message, answers: &mut VecDeque<Message>) -> Option<Rx> {
-    let answer = match (message.kind(), message.json()) {
-        (Kind::Opaque(defect), _) => defect.to_answer(),
-        (_, Ok(value)) => return Some(value),
-        (Kind::Request { id, .. }, Err(error)) => {
+    let answer = match (message.to_answer(), message.kind(), message.json()) {
+        (Some(answer), ..) => answer,
+        (.., Ok(value)) => return Some(value),
+        (_, Kind::Request { id, .. }, Err(error)) => {
             let text = format!("Invalid Request: {error}");
             Message::error(Some(id), -32600, &text, None::<()>)
         }
-        (kind, Err(error)) => {
+        (_, kind, Err(error)) => {
             tracing::debug!(?kind, %error, "a message that does not fit was skipped");
             return None;
         }

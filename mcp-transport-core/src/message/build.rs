@@ -1,9 +1,11 @@
 //! Making messages.
 
-use super::{Id, Message};
+use super::scan::IdScanner;
+use super::{Defect, Id, Kind, Message};
 use crate::ending::Ending;
 use crate::error::{Error, ErrorKind};
 use serde::Serialize;
+use serde::de::IgnoredAny;
 
 #[derive(Serialize)]
 struct Call<'a, P> {
@@ -116,6 +118,35 @@ impl Message {
         Self::error(id, code, &ending.message, Some(ending))
     }
 
+    /// What an MCP edge answers to this message, where it is no JSON-RPC message; `None` where it is one.
+    ///
+    /// As [`Defect::to_answer`], and to the id of the request where one can be found: in JSON of the wrong shape, and in
+    /// JSON that is only not UTF-8. In what is no JSON at all an id could be anybody's, so none is looked for.
+    ///
+    /// ```
+    /// use mcp_transport_core::{Id, Message};
+    ///
+    /// let answer = Message::from(r#"{"id":7,"method":"ping"}"#).to_answer().unwrap();
+    /// assert_eq!(answer.id(), Some(&Id::from(7)));
+    /// assert!(answer.body().unwrap().contains("-32600"));
+    /// ```
+    pub fn to_answer(&self) -> Option<Self> {
+        let Kind::Opaque(defect) = self.kind() else {
+            return None;
+        };
+        let found = match defect {
+            Defect::TooLarge { .. } => None,
+            Defect::NotJson if self.as_str().is_none() => {
+                let text = String::from_utf8_lossy(&self.bytes);
+                let is_json = serde_json::from_str::<IgnoredAny>(&text).is_ok();
+                is_json.then(|| scan(&text)).flatten()
+            }
+            Defect::NotJson => None,
+            _ => self.as_str().and_then(scan),
+        };
+        Some(defect.answer_to(found.as_ref()))
+    }
+
     /// The JSON of any type of yours.
     ///
     /// # Errors
@@ -126,4 +157,11 @@ impl Message {
             Err(error) => Err(Error::new(ErrorKind::Malformed).because(error)),
         }
     }
+}
+
+/// The id of what would be a request, were it not for its defect.
+fn scan(json: &str) -> Option<Id> {
+    let mut scanner = IdScanner::default();
+    scanner.push(json.as_bytes());
+    scanner.finish()
 }

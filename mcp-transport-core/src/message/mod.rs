@@ -227,21 +227,25 @@ impl Defect {
     /// assert!(Defect::NotJson.to_answer().as_str().unwrap().contains("-32700"));
     /// ```
     pub fn to_answer(&self) -> Message {
+        self.answer_to(None)
+    }
+
+    /// The same, to the request with this id, where the defect itself has none.
+    pub(crate) fn answer_to(&self, id: Option<&Id>) -> Message {
         match self {
-            Self::NotJson => Message::error(None, -32700, "Parse error: not JSON", None::<()>),
-            Self::TooLarge { id, size, limit } => {
+            Self::NotJson => Message::error(id, -32700, "Parse error: not JSON", None::<()>),
+            Self::TooLarge {
+                id: own,
+                size,
+                limit,
+            } => {
                 let error = Error::new(ErrorKind::TooLarge {
                     limit: *limit,
                     size: *size,
                 });
-                Message::failure(id.as_ref(), &error)
+                Message::failure(own.as_ref().or(id), &error)
             }
-            other => Message::error(
-                None,
-                -32600,
-                &format!("Invalid Request: {other}"),
-                None::<()>,
-            ),
+            other => Message::error(id, -32600, &format!("Invalid Request: {other}"), None::<()>),
         }
     }
 }

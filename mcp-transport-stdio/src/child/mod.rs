@@ -1,0 +1,4 @@
+/// x
+pub struct ChildConnector;
+/// x
+pub struct ChildTransport;

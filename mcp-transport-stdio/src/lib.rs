@@ -1,0 +1,10 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod answering;
+mod child;
+mod stdio;
+
+pub use answering::Answering;
+pub use child::{ChildConnector, ChildTransport};
+pub use stdio::{StdioConfig, StdioTransport, stdio};
