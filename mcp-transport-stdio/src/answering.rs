@@ -1,5 +1,8 @@
 //! Bad messages are answered here, so that nobody waits for them and nobody behind has to know them.
-#![expect(clippy::disallowed_methods, reason = "a shell: it waits for the last answers to leave")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: it waits for the last answers to leave"
+)]
 
 use futures::task::AtomicWaker;
 use futures::{Sink, Stream, ready};
@@ -153,21 +156,22 @@ impl<T: Sink<Message, Error = Error>> Answering<T> {
         self.wakers.reader.register(cx.waker());
         match self.as_mut().poll_waiting() {
             Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(error)) => return Poll::Ready(self.give_up(&error)),
+            Poll::Ready(Err(error)) => return self.give_up(&error),
             Poll::Pending => return Poll::Pending,
         }
         match self.as_mut().poll_flush_inner() {
             Poll::Ready(Ok(())) => Poll::Ready(()),
-            Poll::Ready(Err(error)) => Poll::Ready(self.give_up(&error)),
+            Poll::Ready(Err(error)) => self.give_up(&error),
             Poll::Pending => Poll::Pending,
         }
     }
 
-    fn give_up(self: Pin<&mut Self>, error: &Error) {
+    fn give_up(self: Pin<&mut Self>, error: &Error) -> Poll<()> {
         tracing::debug!(%error, "answers to bad messages could not be written");
         let this = self.project();
         this.waiting.clear();
         *this.unflushed = false;
+        Poll::Ready(())
     }
 
     fn poll_flush_inner(self: Pin<&mut Self>) -> Poll<Result<(), Error>> {
@@ -249,8 +253,7 @@ impl<T: Sink<Message, Error = Error>> Sink<Message> for Answering<T> {
         self.wakers.writer.register(cx.waker());
         ready!(self.as_mut().poll_all_waiting())?;
         let this = self.project();
-        this.inner
-            .poll_close(&mut Context::from_waker(this.waker))
+        this.inner.poll_close(&mut Context::from_waker(this.waker))
     }
 }
 

@@ -14,6 +14,7 @@ use pipes_unix::Pipes;
 #[cfg(windows)]
 use pipes_windows::Pipes;
 
+pub(crate) use config::MAX_MESSAGE;
 pub use config::StdioConfig;
 
 use crate::answering::Answering;

@@ -1,5 +1,4 @@
 //! Reading what can only be read by waiting: terminals, files, and pipes where nothing better is to be had.
-#![expect(clippy::disallowed_methods, reason = "a shell: it owns a thread")]
 
 use bytes::{Buf, Bytes};
 use std::io::{self, Read};
@@ -92,6 +91,9 @@ mod tests {
         let mut reader = ThreadReader::spawn(Breaks(false)).unwrap();
         let mut got = Vec::new();
         let error = reader.read_to_end(&mut got).await.unwrap_err();
-        assert_eq!((got, error.to_string()), (b"ok".to_vec(), "broken".to_owned()));
+        assert_eq!(
+            (got, error.to_string()),
+            (b"ok".to_vec(), "broken".to_owned())
+        );
     }
 }
