@@ -1,24 +1,9 @@
 //! One shape for bad endings, everywhere: in the `data` of a JSON-RPC error, or as a tool's structured result.
 
 use crate::error::{Error, ErrorKind, Reconnect};
+use crate::outcome::Outcome;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-
-/// What is known of an operation that has no answer.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "whoever reads one must decide on each"
-)]
-pub enum Outcome {
-    /// The host never saw it: sending it again is safe.
-    NotDelivered,
-    /// The host has it, and works on it; the result will be kept.
-    Running,
-    /// Nobody can know whether it took effect. Look before you send it again.
-    Unknown,
-}
 
 /// A bad ending, as clients see it. Its JSON schema is published as [`Ending::SCHEMA`].
 ///

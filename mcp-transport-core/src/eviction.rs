@@ -1,10 +1,23 @@
 //! Losing one's place: why, to whom, when, and what to do. Its wire form is one JSON object.
 
-use crate::error::EvictionReason;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::fmt;
+
+/// Why a peer took our place away.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum EvictionReason {
+    /// The host reloads its code, and will be back.
+    Reloading,
+    /// The host is leaving.
+    ShuttingDown,
+    /// The peer stopped hearing us.
+    Stale,
+    /// A newer client took the seat. We never duel: standby, and back when the seat is free.
+    Superseded,
+}
 
 /// What a peer told us when it took our place away.
 ///
@@ -120,6 +133,17 @@ impl Eviction {
     /// What happened and the way out; empty where the host said nothing.
     pub fn text(&self) -> &str {
         &self.text
+    }
+}
+
+impl fmt::Display for EvictionReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reloading => "the host is reloading and will be back",
+            Self::ShuttingDown => "the host is shutting down",
+            Self::Stale => "the peer stopped hearing us and closed the connection",
+            Self::Superseded => "a newer client took the seat",
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use super::remembered::Remembered;
 use super::types::{
     Abandoned, Answer, Busy, Cause, Full, Handout, Limits, Link, Op, Output, Replay, Submit,
 };
-use crate::ending::Outcome;
+use crate::outcome::Outcome;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 

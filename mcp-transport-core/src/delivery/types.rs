@@ -1,6 +1,6 @@
 //! The words of the delivery rule.
 
-use crate::ending::Outcome;
+use crate::outcome::Outcome;
 use std::fmt;
 use std::time::Duration;
 

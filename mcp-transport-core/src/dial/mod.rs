@@ -15,8 +15,9 @@ pub use schedule::{Next, Schedule};
 pub use state::State;
 pub use wake::Wake;
 
-use crate::error::{Error, ErrorKind, EvictionReason};
+use crate::error::{Error, ErrorKind};
 use crate::eviction::Eviction;
+use crate::eviction::EvictionReason;
 use crate::keepalive::SleepWatch;
 use crate::retry::RetryPolicy;
 use crate::transport::Connector;

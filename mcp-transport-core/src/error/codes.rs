@@ -3,7 +3,8 @@
 //! The JSON-RPC codes lie outside −32768…−32000, which JSON-RPC and MCP keep for themselves. The WebSocket codes are this
 //! family's own dialect; a host dialect brings a table of its own.
 
-use super::kind::{ErrorKind, EvictionReason};
+use super::kind::ErrorKind;
+use crate::eviction::EvictionReason;
 use std::time::Duration;
 
 impl ErrorKind {

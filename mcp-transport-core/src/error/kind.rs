@@ -1,6 +1,7 @@
 //! The endings, and the one place that decides what follows from each.
 
-use crate::ending::Outcome;
+use crate::eviction::EvictionReason;
+use crate::outcome::Outcome;
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -36,20 +37,6 @@ pub enum ErrorKind {
     Incompatible,
     /// We closed it ourselves.
     Closed,
-}
-
-/// Why a peer took our place away.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[non_exhaustive]
-pub enum EvictionReason {
-    /// The host reloads its code, and will be back.
-    Reloading,
-    /// The host is leaving.
-    ShuttingDown,
-    /// The peer stopped hearing us.
-    Stale,
-    /// A newer client took the seat. We never duel: standby, and back when the seat is free.
-    Superseded,
 }
 
 /// What to do after a connection has ended.
@@ -152,17 +139,6 @@ impl fmt::Display for ErrorKind {
             Self::Incompatible => f.write_str("the peer speaks another protocol or version"),
             Self::Closed => f.write_str("the connection was closed on our side"),
         }
-    }
-}
-
-impl fmt::Display for EvictionReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Reloading => "the host is reloading and will be back",
-            Self::ShuttingDown => "the host is shutting down",
-            Self::Stale => "the peer stopped hearing us and closed the connection",
-            Self::Superseded => "a newer client took the seat",
-        })
     }
 }
 

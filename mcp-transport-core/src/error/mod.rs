@@ -3,10 +3,10 @@
 mod codes;
 mod kind;
 
-pub use kind::{ErrorKind, EvictionReason, Reconnect};
+pub use kind::{ErrorKind, Reconnect};
 
-use crate::ending::Outcome;
 use crate::eviction::Eviction;
+use crate::outcome::Outcome;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;

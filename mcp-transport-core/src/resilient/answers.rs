@@ -1,9 +1,10 @@
 //! What a client is told about a call that no host answered. Pure.
 
 use crate::delivery::{Cause, Full, Op};
-use crate::ending::{Ending, Outcome};
+use crate::ending::Ending;
 use crate::error::{Error, ErrorKind};
 use crate::message::{Id, Message};
+use crate::outcome::Outcome;
 use std::time::Duration;
 
 /// Why there is no connection, where nobody has said yet.
