@@ -83,7 +83,7 @@ def _node_modules():
         folder.mkdir(parents=True)
         # Without a package of its own, npm would install into the nearest one above.
         (folder / "package.json").write_text('{"private": true}\n')
-        npm = ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error"]
+        npm = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts=false", "--loglevel=error"]
         subprocess.run([*npm, *NPM_PACKAGES], cwd=folder, check=True)
         version = subprocess.check_output([folder / "node_modules/.bin/node", "--version"], text=True)
         check(version.startswith("v22."), f"Node {version.strip()} is installed beside the packages")

@@ -118,8 +118,9 @@ async def over_stdio(folder):
 
 
 async def both(folder):
-    await over_http(folder)
-    await over_stdio(folder)
+    async with asyncio.timeout(300):
+        await over_http(folder)
+        await over_stdio(folder)
 
 
 def body():

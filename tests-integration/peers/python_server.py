@@ -77,7 +77,7 @@ class Peer:
 
 async def drive(url, name):
     """What the user of an AI client does, through the SDK that the server itself is built on."""
-    async with streamablehttp_client(url + "/mcp") as (read, write, _), ClientSession(read, write) as session:
+    async with asyncio.timeout(60), streamablehttp_client(url + "/mcp") as (read, write, _), ClientSession(read, write) as session:
         await session.initialize()
         tools = {tool.name for tool in (await session.list_tools()).tools}
         check({"manage_gameobject", "manage_scene", "read_console"} <= tools, f"it lists {len(tools)} tools", tools)
