@@ -598,3 +598,6 @@ fn cancelled_id(message: &Message) -> Option<Id> {
     let params: Params<'_> = serde_json::from_str(message.params()?).ok()?;
     Id::from_json(params.id.get())
 }
+
+#[cfg(test)]
+mod tests;
