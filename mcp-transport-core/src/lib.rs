@@ -23,7 +23,7 @@ mod outcome;
 pub mod redial;
 pub mod resilient;
 pub mod retry;
-pub mod slot;
+mod slot;
 mod transport;
 mod typed;
 

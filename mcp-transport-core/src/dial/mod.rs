@@ -16,8 +16,7 @@ pub use state::State;
 pub use wake::Wake;
 
 use crate::error::{Error, ErrorKind};
-use crate::eviction::Eviction;
-use crate::eviction::EvictionReason;
+use crate::eviction::{Eviction, EvictionReason};
 use crate::keepalive::SleepWatch;
 use crate::retry::RetryPolicy;
 use crate::transport::Connector;

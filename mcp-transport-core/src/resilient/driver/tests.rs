@@ -1,7 +1,7 @@
 //! Whatever happens in whatever order: every request gets exactly one answer.
 
 use super::*;
-use crate::error::EvictionReason;
+use crate::eviction::EvictionReason;
 use proptest::prelude::*;
 use std::collections::HashSet;
 
