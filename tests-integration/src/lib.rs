@@ -9,7 +9,7 @@ use examples::hub::{Config, Hub};
 use examples::server::{Http, Started};
 use examples::sim::{Editor, Options};
 use mcp_transport_core::guard::Origin;
-use mcp_transport_core::loopback::{Health, Loopback};
+use mcp_transport_core::loopback::{Bind, Health, Loopback};
 use rmcp::model::{CallToolRequestParams, CallToolResult};
 use rmcp::service::{RunningService, ServiceError};
 use rmcp::transport::StreamableHttpClientTransport;
@@ -47,7 +47,12 @@ impl Server {
     }
 
     /// Starts one on this listener, with other patience for editors, and for pages of these origins.
-    pub fn with(listener: Loopback, budget: Budget, config: Config, origins: Vec<Origin>) -> Self {
+    pub fn with<B: Bind + 'static>(
+        listener: Loopback<B>,
+        budget: Budget,
+        config: Config,
+        origins: Vec<Origin>,
+    ) -> Self {
         let (port, health) = (listener.local_port(), listener.watch_health());
         let hub = Hub::new(config);
         let seen = health.clone();
@@ -100,8 +105,16 @@ impl Server {
     /// # Panics
     /// If it says nothing.
     pub async fn health(&self) -> Value {
+        self.health_at("localhost").await
+    }
+
+    /// What `/health` says at this loopback host.
+    ///
+    /// # Panics
+    /// If it says nothing.
+    pub async fn health_at(&self, host: &str) -> Value {
         let text = raw::request("GET /health", self.port, &[("Connection", "close")], "");
-        let answer = raw::exchange(self.port, &text).await;
+        let answer = raw::exchange_at(host, self.port, &text).await;
         serde_json::from_str(&answer.body).expect("a report")
     }
 

@@ -111,7 +111,17 @@ pub fn request(line: &str, port: u16, headers: &[(&str, &str)], body: &str) -> S
 /// # Panics
 /// If nobody listens.
 pub async fn exchange(port: u16, text: &str) -> Response {
-    let stream = loopback::connect(port).await.expect("somebody listens");
+    exchange_at("localhost", port, text).await
+}
+
+/// The same with one loopback host: `localhost` is whichever answers, `127.0.0.1` before `[::1]`.
+///
+/// # Panics
+/// If nobody listens.
+pub async fn exchange_at(host: &str, port: u16, text: &str) -> Response {
+    let stream = loopback::connect_host(host, port)
+        .await
+        .expect("somebody listens");
     exchange_over(stream, text).await
 }
 
@@ -191,6 +201,7 @@ pub struct Session {
     pub port: u16,
     /// The session's id.
     pub id: String,
+    host: &'static str,
 }
 
 impl Session {
@@ -199,18 +210,26 @@ impl Session {
     /// # Panics
     /// If the server does not.
     pub async fn begin(port: u16) -> Self {
+        Self::begin_at("localhost", port).await
+    }
+
+    /// Begins one at this loopback host.
+    ///
+    /// # Panics
+    /// If the server does not.
+    pub async fn begin_at(host: &'static str, port: u16) -> Self {
         let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
             "protocolVersion": "2025-11-25", "capabilities": {},
             "clientInfo": {"name": "raw", "version": "0"},
         }});
-        let begun = exchange(port, &post(port, &[], &body)).await;
+        let begun = exchange_at(host, port, &post(port, &[], &body)).await;
         let id = begun
             .header("mcp-session-id")
             .expect("a session")
             .to_owned();
-        let session = Self { port, id };
+        let session = Self { port, id, host };
         let body = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
-        let said = exchange(port, &session.post(&body)).await;
+        let said = session.exchange(&session.post(&body)).await;
         assert_eq!(said.status, 202, "{said:?}");
         session
     }
@@ -224,13 +243,18 @@ impl Session {
     /// Calls a tool.
     pub async fn call(&self, tool: &str, arguments: Value) -> Answer {
         let text = self.call_text(tool, &arguments);
-        exchange(self.port, &text).await.answer()
+        self.exchange(&text).await.answer()
     }
 
     /// Ends it.
     pub async fn end(&self) -> Response {
         let headers = [("Mcp-Session-Id", &*self.id)];
-        exchange(self.port, &request("DELETE /mcp", self.port, &headers, "")).await
+        self.exchange(&request("DELETE /mcp", self.port, &headers, ""))
+            .await
+    }
+
+    async fn exchange(&self, text: &str) -> Response {
+        exchange_at(self.host, self.port, text).await
     }
 
     fn post(&self, body: &Value) -> String {

@@ -20,7 +20,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mcp_transport_core::Error;
 use mcp_transport_core::guard::{Guard, HEAD_TIMEOUT, Head, MAX_HEAD, Origin};
-use mcp_transport_core::loopback::{self, Loopback};
+use mcp_transport_core::loopback::{self, Bind, Loopback};
 use mcp_transport_ws::{WsConfig, upgrade};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
@@ -91,7 +91,12 @@ pub struct Started {
 
 impl Http {
     /// Serves a port, for clients with these origins besides its own.
-    pub fn start(listener: Loopback, hub: &Hub, calls: &Calls, origins: Vec<Origin>) -> Started {
+    pub fn start<B: Bind + 'static>(
+        listener: Loopback<B>,
+        hub: &Hub,
+        calls: &Calls,
+        origins: Vec<Origin>,
+    ) -> Started {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let number = listener.local_port();
         let guard = origins.into_iter().fold(
@@ -214,9 +219,9 @@ impl Started {
     }
 }
 
-async fn accept(
+async fn accept<B: Bind>(
     http: Arc<Http>,
-    mut listener: Loopback,
+    mut listener: Loopback<B>,
     stop: CancellationToken,
     tasks: TaskTracker,
 ) {
