@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "a harness waits")]
 
 pub mod plugin;
+pub mod process;
 pub mod raw;
 
 use examples::calls::{Budget, Calls, Port};
@@ -10,10 +11,10 @@ use examples::server::{Http, Started};
 use examples::sim::{Editor, Options};
 use mcp_transport_core::guard::Origin;
 use mcp_transport_core::loopback::{Bind, Health, Loopback};
-use rmcp::model::{CallToolRequestParams, CallToolResult};
+use rmcp::model::{CallToolRequestParams, CallToolResult, ProtocolVersion};
 use rmcp::service::{RunningService, ServiceError};
-use rmcp::transport::StreamableHttpClientTransport;
-use rmcp::{RoleClient, ServiceExt};
+use rmcp::transport::{IntoTransport, StreamableHttpClientTransport};
+use rmcp::{ClientLifecycleMode, ClientServiceExt, RoleClient, ServiceExt};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -94,10 +95,16 @@ impl Server {
     /// # Panics
     /// If it does not get in.
     pub async fn client(&self) -> Client {
+        Client::legacy(StreamableHttpClientTransport::from_uri(self.url())).await
+    }
+
+    /// A real MCP client of protocol 2026-07-28.
+    ///
+    /// # Panics
+    /// If it does not get in.
+    pub async fn modern_client(&self) -> Client {
         let transport = StreamableHttpClientTransport::from_uri(self.url());
-        Client {
-            service: ().serve(transport).await.expect("the handshake"),
-        }
+        Client::modern(transport).await
     }
 
     /// What `/health` says.
@@ -150,6 +157,38 @@ pub struct Client {
 }
 
 impl Client {
+    /// A client of 2025-11-25, over any transport.
+    ///
+    /// # Panics
+    /// If it does not get in.
+    pub async fn legacy<T, E, A>(transport: T) -> Self
+    where
+        T: IntoTransport<RoleClient, E, A>,
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        Self {
+            service: ().serve(transport).await.expect("the handshake"),
+        }
+    }
+
+    /// A client of 2026-07-28, over any transport.
+    ///
+    /// # Panics
+    /// If it does not get in.
+    pub async fn modern<T, E, A>(transport: T) -> Self
+    where
+        T: IntoTransport<RoleClient, E, A>,
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let lifecycle = ClientLifecycleMode::Discover {
+            preferred_versions: vec![ProtocolVersion::V_2026_07_28],
+        };
+        let service = ().serve_with_lifecycle(transport, lifecycle).await;
+        Self {
+            service: service.expect("the discovery"),
+        }
+    }
+
     /// Calls a tool.
     ///
     /// # Errors

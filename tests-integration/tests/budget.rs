@@ -1,6 +1,7 @@
 //! A client that may have a time-out of its own is answered before it, with what is known; nothing is lost by that.
 #![allow(
     clippy::disallowed_methods,
+    clippy::unwrap_used,
     missing_docs,
     reason = "tests wait and spawn"
 )]

@@ -1,6 +1,7 @@
 //! Six faults that look alike from outside, told apart by `/health` and by the answer of a call, each with a next step.
 #![allow(
     clippy::disallowed_methods,
+    clippy::unwrap_used,
     missing_docs,
     reason = "tests wait and spawn"
 )]

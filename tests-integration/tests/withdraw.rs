@@ -1,6 +1,7 @@
 //! A client that gives a queued call up leaves nothing behind: the editor never sees it.
 #![allow(
     clippy::disallowed_methods,
+    clippy::unwrap_used,
     missing_docs,
     reason = "tests wait and spawn"
 )]

@@ -53,6 +53,8 @@ const EDITOR_STARTS: Duration = Duration::from_secs(2);
 /// Dropping the future drops the client on the pipes; what serves the port goes on until the runtime ends.
 pub async fn run(options: Options) -> Result<(), Error> {
     let listener = http::bind(options.port)?;
+    let stop = stop_signal();
+    tokio::pin!(stop);
     let (number, health) = (listener.local_port(), listener.watch_health());
     let hub = Hub::new(Config::default());
     let port_health = health.clone();
@@ -72,10 +74,13 @@ pub async fn run(options: Options) -> Result<(), Error> {
     if options.stdio {
         // Nothing but protocol may reach standard output.
         eprintln!("{banner}");
-        serve_pipes(calls).await;
+        tokio::select! {
+            () = serve_pipes(calls) => {}
+            () = stop => {}
+        }
     } else {
         println!("{banner}");
-        stop_signal().await;
+        stop.await;
     }
     if let Some(editor) = editor {
         editor.quit().await;
@@ -103,11 +108,8 @@ async fn serve_pipes(calls: Calls) {
         .await
     {
         Ok(service) => {
-            let stop = service.cancellation_token();
-            tokio::select! {
-                ended = service.waiting() => tracing::info!(?ended, "the client is gone"),
-                () = stop_signal() => stop.cancel(),
-            }
+            let ended = service.waiting().await;
+            tracing::info!(?ended, "the client is gone");
         }
         Err(error) => tracing::info!(%error, "the client left before it said what it wants"),
     }
@@ -147,18 +149,23 @@ Point a client at it:
     )
 }
 
-/// Ctrl-C, or the signal with which a service manager ends a process.
-async fn stop_signal() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = terminate.recv() => return,
-                _ = tokio::signal::ctrl_c() => return,
-            }
+/// Ctrl-C, or the signal with which a service manager ends a process: watched for from the call on.
+#[cfg(unix)]
+fn stop_signal() -> impl Future<Output = ()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    async move {
+        let mut signals: Vec<_> = signals.into_iter().flatten().collect();
+        let waits = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
+        if waits.len() == 0 {
+            std::future::pending::<()>().await;
         }
+        futures::future::select_all(waits).await;
     }
+}
+
+#[cfg(not(unix))]
+async fn stop_signal() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }
