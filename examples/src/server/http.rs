@@ -64,9 +64,17 @@ pub fn bind(port: u16) -> Result<Loopback, Error> {
     })
 }
 
-/// Who listens on a port, where the operating system tells.
+/// Which other process listens on a port, where the operating system tells.
 pub fn port_holder(port: u16) -> Option<String> {
-    let process = listeners::get_process_by_port(port, listeners::Protocol::TCP).ok()?;
+    let holds = |it: &listeners::Listener| {
+        // We may have the other family, and somebody's outgoing connection may bear the number.
+        it.socket.port() == port
+            && it.protocol == listeners::Protocol::TCP
+            && it.state == listeners::SocketState::Listen
+            && it.process.pid != std::process::id()
+    };
+    let found = listeners::get_all().ok()?.into_iter().find(holds)?;
+    let process = found.process;
     Some(format!("{} (process {})", process.name, process.pid))
 }
 

@@ -10,6 +10,7 @@ use mcp_transport_core::Error;
 use mcp_transport_core::guard::Origin;
 use mcp_transport_core::loopback::FamilyState;
 use rmcp::ServiceExt;
+use std::io::Write;
 use std::time::Duration;
 
 /// What the server is to do.
@@ -73,13 +74,14 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let banner = banner(number, &hub, editor.is_some());
     if options.stdio {
         // Nothing but protocol may reach standard output.
-        eprintln!("{banner}");
+        let _ = writeln!(std::io::stderr(), "{banner}");
         tokio::select! {
             () = serve_pipes(calls) => {}
             () = stop => {}
         }
     } else {
-        println!("{banner}");
+        // Whoever started us may have closed it already.
+        let _ = writeln!(std::io::stdout(), "{banner}");
         stop.await;
     }
     if let Some(editor) = editor {
