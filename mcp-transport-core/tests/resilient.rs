@@ -393,6 +393,9 @@ async fn a_superseded_link_stands_by_answers_at_once_and_dials_only_when_woken()
     for _ in 0..2 {
         let answer = hear(&mut link).await;
         assert_eq!(answer["error"]["code"], -31009, "{answer}");
+        let (data, read) = (&answer["error"]["data"], answer["id"] == 2);
+        assert_eq!(data["outcome"], "unknown", "both were sent");
+        assert_eq!(data["retryable"], read, "only the read may be sent again");
     }
     assert!(matches!(link.state(), State::Standby { .. }));
 

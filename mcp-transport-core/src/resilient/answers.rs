@@ -26,10 +26,16 @@ pub(super) fn overloaded(id: &Id, full: Full) -> Message {
     Message::failure(Some(id), &error.context(full.to_string()))
 }
 
-/// It cannot be sent, and waiting would not help.
+/// It cannot be sent, or not again, and waiting would not help. What was `sent` and comes here may be sent again: the
+/// delivery rule has settled the rest.
 pub(super) fn refused(call: &Message, sent: bool, error: &Error) -> Message {
     let mut ending = Ending::from(error);
-    if !sent && ending.outcome != Outcome::NotDelivered {
+    if sent {
+        let name = name(call);
+        let advice = advice(Outcome::Unknown, true);
+        let text = format!("{name} was sent, and no answer came: {error}. {advice}");
+        ending = Ending::new(Outcome::Unknown, error.kind().cause(), text).retryable(true);
+    } else if ending.outcome != Outcome::NotDelivered {
         let text = format!("{} was not sent: {error}.", name(call));
         ending = Ending::new(Outcome::NotDelivered, error.kind().cause(), text);
     }

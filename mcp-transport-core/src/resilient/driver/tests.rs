@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::eviction::EvictionReason;
+use crate::resilient::replayable::ENDLESS;
 use proptest::prelude::*;
 use std::collections::HashSet;
 

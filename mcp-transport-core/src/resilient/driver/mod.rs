@@ -8,14 +8,14 @@
 //! Calls live in `delivery` until they are answered. Notifications and answers of the client are *asides*: they take their
 //! turn in the same queue, and are dropped with the connection.
 
-use super::answers;
-use super::replayable::{self, ENDLESS};
-use crate::delivery::{
-    Abandoned, Answer, Delivery, Full, Limits, Link, Op, Output, Replay as Safety, Submit,
-};
+mod client;
+mod host;
+
+use super::{answers, replayable};
+use crate::delivery::{Delivery, Limits, Link, Op, Output, Replay as Safety};
 use crate::error::{Error, ErrorKind};
 use crate::handshake::{Handshake, REPLAY_TIMEOUT, Replay};
-use crate::message::{Defect, Id, Kind, Message};
+use crate::message::{Id, Kind, Message};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -108,95 +108,6 @@ impl Driver {
             answers: VecDeque::new(),
             told: 0,
         }
-    }
-
-    /// The client said this, when it had read `read` messages.
-    pub(super) fn client_said(&mut self, now: Instant, message: Message, read: u64) {
-        match message.kind() {
-            Kind::Request { id, method } => {
-                let (id, safety) = (id.clone(), replayable::replay(method));
-                let run = match method {
-                    ENDLESS => Duration::MAX,
-                    _ => self.config.run,
-                };
-                self.call(now, id, message, safety, run);
-            }
-            Kind::Notification {
-                method: "notifications/cancelled",
-            } => self.cancelled(now, message),
-            Kind::Notification { .. } => {
-                self.handshake.said(&message);
-                self.aside(now, message);
-            }
-            Kind::Response { id, .. } => {
-                // An id of the host's is unique only within its connection: an answer belongs to the newest request of
-                // that id, and only if the client had read that one when it answered.
-                let theirs = id.map(|id| self.theirs.get(id).is_some_and(|&told| told <= read));
-                match (id, theirs) {
-                    (Some(_), Some(false)) => {
-                        tracing::debug!("an answer to a host that is gone was dropped");
-                    }
-                    (id, _) => {
-                        id.map(|id| self.theirs.remove(id));
-                        self.aside(now, message);
-                    }
-                }
-            }
-            Kind::Opaque(defect) => {
-                let answer = defect.to_answer();
-                self.tell(answer);
-            }
-        }
-        self.drain(now);
-    }
-
-    /// The host said this.
-    ///
-    /// # Errors
-    /// The connection counts as failed.
-    pub(super) fn host_said(&mut self, now: Instant, message: Message) -> Result<(), Error> {
-        let Some(up) = &mut self.up else {
-            return Ok(());
-        };
-        let link = up.link;
-        if let Some((replay, _)) = &mut up.replay {
-            if replay.answered(&message)? {
-                self.end_replay();
-                return Ok(());
-            }
-        }
-        match message.kind() {
-            Kind::Response { id: Some(id), .. } => {
-                let op = self.ids.get(id).copied();
-                match op.map(|op| (op, self.delivery.complete(link, op))) {
-                    Some((op, Answer::ForClient)) => {
-                        self.forget(op);
-                        self.handshake.answered(&message);
-                        self.tell(message);
-                    }
-                    _ => tracing::debug!(?id, "an answer that nobody waits for was dropped"),
-                }
-            }
-            Kind::Response { id: None, .. } => {
-                tracing::warn!("the host could not read a message, and does not say which");
-            }
-            Kind::Request { id, .. } => {
-                let id = id.clone();
-                self.asked(now, id, message);
-            }
-            Kind::Notification { method } => {
-                if method == "notifications/cancelled" {
-                    cancelled_id(&message).map(|id| self.theirs.remove(&id));
-                }
-                self.tell(message);
-            }
-            Kind::Opaque(defect) => {
-                let defect = defect.clone();
-                self.defect(now, link, &defect);
-            }
-        }
-        self.drain(now);
-        Ok(())
     }
 
     /// A connection is there. The session is replayed on it before anything else.
@@ -395,127 +306,6 @@ impl Driver {
         }) = &mut self.up
         {
             *due += gap;
-        }
-    }
-
-    fn call(&mut self, now: Instant, id: Id, request: Message, replay: Safety, run: Duration) {
-        if self.ids.contains_key(&id) {
-            self.tell(answers::duplicate(&id));
-            return;
-        }
-        if let Some(error) = &self.refusing {
-            let answer = answers::refused(&request, false, error);
-            self.tell(answer);
-            return;
-        }
-        let limit = self.config.buffer;
-        let submitted = if self.calls.len() < limit {
-            self.delivery.submit(
-                now,
-                Submit {
-                    payload: request.clone(),
-                    bytes: request.len(),
-                    replay,
-                    answered: true,
-                    hold: self.config.hold,
-                    run,
-                },
-            )
-        } else {
-            Err(Full::Ops { limit })
-        };
-        match submitted {
-            Ok(op) => {
-                self.ids.insert(id, op);
-                let call = Call {
-                    request,
-                    sent: false,
-                };
-                self.calls.insert(op, call);
-            }
-            Err(full) => self.tell(answers::overloaded(&id, full)),
-        }
-    }
-
-    /// The client no longer waits for one of its calls: it gets no answer, and the host is told if it has the call.
-    fn cancelled(&mut self, now: Instant, message: Message) {
-        let Some(op) = cancelled_id(&message).and_then(|id| self.ids.get(&id).copied()) else {
-            return;
-        };
-        if let Abandoned::Running(link) = self.delivery.abandon(op) {
-            // MCP wants no answer to what was cancelled: nothing would ever take it out of the window.
-            self.delivery.complete(link, op);
-            self.aside(now, message);
-        }
-        self.forget(op);
-    }
-
-    /// A message that nobody answers, for this connection only.
-    fn aside(&mut self, now: Instant, message: Message) {
-        if self.up.is_none() {
-            return;
-        }
-        let bytes = message.len();
-        let all = self.aside_bytes.saturating_add(bytes);
-        if self.asides.len() >= self.config.buffer || all > self.config.bytes {
-            tracing::warn!(?message, "dropped: the host does not read");
-            return;
-        }
-        let submit = Submit {
-            payload: message,
-            bytes: 0,
-            replay: Safety::Never,
-            answered: false,
-            hold: Duration::MAX,
-            run: Duration::MAX,
-        };
-        let op = self
-            .delivery
-            .submit(now, submit)
-            .expect("calls and asides together stay below the limit");
-        self.asides.insert(op, bytes);
-        self.aside_bytes = all;
-    }
-
-    fn aside_over(&mut self, op: Op) {
-        if let (Some(bytes), Some(up)) = (self.asides.remove(&op), &self.up) {
-            self.aside_bytes -= bytes;
-            self.delivery.complete(up.link, op);
-        }
-    }
-
-    /// The host asks the client.
-    fn asked(&mut self, now: Instant, id: Id, request: Message) {
-        if self.theirs.contains_key(&id) {
-            self.aside(now, answers::duplicate(&id));
-        } else if self.theirs.len() >= self.config.buffer {
-            let limit = self.config.buffer;
-            self.aside(now, answers::overloaded(&id, Full::Ops { limit }));
-        } else {
-            self.tell(request);
-            self.theirs.insert(id, self.told);
-        }
-    }
-
-    /// The host sent something that is no message.
-    fn defect(&mut self, now: Instant, link: Link, defect: &Defect) {
-        tracing::warn!(%defect, "the host sent what is no message");
-        match defect {
-            // Noise, like a log line on standard output. To answer it would be noise, too.
-            Defect::NotJson => {}
-            Defect::TooLarge {
-                id: Some(id),
-                size,
-                limit,
-            } if self.ids.contains_key(id) => {
-                let op = self.ids[id];
-                if self.delivery.complete(link, op) == Answer::ForClient {
-                    if let Some(call) = self.forget(op) {
-                        self.tell(answers::answer_too_large(&call.request, op, *size, *limit));
-                    }
-                }
-            }
-            _ => self.aside(now, defect.to_answer()),
         }
     }
 
