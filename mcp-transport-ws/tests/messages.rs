@@ -13,6 +13,7 @@ use common::{accepted, dialled, pair, raw};
 use futures::{SinkExt, StreamExt};
 use mcp_transport_core::{Connector, ErrorKind, Listener, Message};
 use mcp_transport_ws::{WsConfig, WsConnector, WsListener};
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
@@ -168,7 +169,10 @@ async fn a_single_frame_larger_than_the_library_allows_by_itself_arrives() {
 
 #[tokio::test]
 async fn a_peer_in_the_middle_of_a_large_message_hears_why_over_tcp() {
-    let config = WsConfig::new().max_message(1024);
+    // The peer is heard out for so long; a slow machine must not make it a reset.
+    let config = WsConfig::new()
+        .max_message(1024)
+        .close_timeout(Duration::from_secs(60));
     let mut listener = WsListener::bind(0).unwrap().config(config);
     let url = format!("ws://localhost:{}/", listener.local_port());
     let mut connector = WsConnector::new(&url);
