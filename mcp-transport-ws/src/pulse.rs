@@ -30,7 +30,7 @@ impl Pulse {
         let due = state.poll_timeout().map_or(now, Instant::from_std);
         Self {
             state,
-            timer: Box::pin(sleep_until(due)),
+            timer: Box::pin(sleep_until(due.min(now + GLANCE))),
         }
     }
 
@@ -45,12 +45,14 @@ impl Pulse {
                 return Poll::Pending;
             };
             let due = Instant::from_std(due);
-            if self.timer.deadline() != due {
+            if self.timer.deadline() > due {
                 self.timer.as_mut().reset(due);
             }
             std::task::ready!(self.timer.as_mut().poll(cx));
-            let now = Instant::now().into_std();
-            match self.state.handle_timeout(now, SystemTime::now()) {
+            let now = Instant::now();
+            let verdict = self.state.handle_timeout(now.into_std(), SystemTime::now());
+            self.timer.as_mut().reset(now + GLANCE);
+            match verdict {
                 Verdict::Dead { silence } => return Poll::Ready(Beat::Dead { silence }),
                 // Whoever slept has no deadlines here beside this one, which the probe starts afresh.
                 Verdict::Ping | Verdict::Slept(_) => return Poll::Ready(Beat::Ping),
@@ -59,3 +61,6 @@ impl Pulse {
         }
     }
 }
+
+/// How often to look whether the machine slept: where the monotonic clock stops in sleep, no timer is late after it.
+const GLANCE: Duration = Duration::from_secs(1);

@@ -234,7 +234,7 @@ fn eviction(cause: &Error) -> Eviction {
 }
 
 /// How often a long wait looks whether the machine slept.
-const GLANCE: Duration = Duration::from_secs(5);
+const GLANCE: Duration = Duration::from_secs(1);
 
 /// Resolves when it is due, or when the machine wakes up: what was out of reach may be back.
 async fn until(due: Option<Instant>) {
