@@ -1,6 +1,7 @@
 //! The plugin hub: where Unity editors connect, and where calls wait for them.
 //!
-//! [`State`] decides and is pure; [`Hub`] owns the lock, the timer and the channels; [`socket`] speaks with one plugin.
+//! [`State`] decides and is pure; [`Hub`] owns the lock, the timer and the channels; [`socket`]
+//! speaks with one plugin.
 #![expect(
     clippy::disallowed_methods,
     reason = "the shell around the pure state owns its clock and its timer"
@@ -12,19 +13,20 @@ pub mod state;
 mod wire;
 
 pub use state::{
-    Config, Instance, Lost, Phase, Refused, Request, SocketId, Standing, State, Ticket, Why,
+    Config, Instance, Lost, Phase, Refused, Request, Said, SocketId, Standing, State, Ticket, Why,
 };
 
 use late::Late;
 use mcp_transport_core::delivery::{Abandoned, Op};
 use mcp_transport_core::keepalive::SleepWatch;
-use mcp_transport_core::{ErrorKind, Message};
+use mcp_transport_core::{ErrorKind, Message, Outcome};
 use serde_json::Value;
 use state::Output;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
 
 /// The hub: a cheap handle, shared by every socket and every client.
@@ -42,12 +44,22 @@ struct Shared {
 
 struct Inner {
     state: State,
-    sockets: HashMap<SocketId, mpsc::Sender<ToSocket>>,
+    sockets: HashMap<SocketId, Peer>,
     calls: HashMap<Ticket, Waiting>,
     /// Calls that nobody waits for, oldest first, and that may still be answered.
     given_up: VecDeque<(Ticket, Owned)>,
     late: Late,
-    last_deadline: Option<Instant>,
+    /// When the timer is to fire; never later than one tick after it did.
+    due: Instant,
+    sleep: SleepWatch,
+}
+
+/// One plugin's socket, as the hub reaches it.
+struct Peer {
+    /// `None` once its task took too little, or ended.
+    orders: Option<mpsc::Sender<ToSocket>>,
+    /// Commands that its task never got.
+    unwritten: Vec<Op>,
 }
 
 struct Waiting {
@@ -81,7 +93,8 @@ enum ToSocket {
     Close { code: u16, reason: String },
 }
 
-/// Messages that wait for one socket. A plugin has one command at a time, so more means that it does not read.
+/// Messages that wait for one socket. A plugin has one command at a time, so more means that it
+/// does not read.
 const SOCKET_ROOM: usize = 64;
 
 /// Events of one call: stuck, then the end.
@@ -104,13 +117,15 @@ impl Hub {
         config: Config,
         wall: impl Fn() -> SystemTime + Send + Sync + 'static,
     ) -> Self {
+        let sleep = SleepWatch::new(now(), wall());
         let inner = Inner {
             state: State::new(config, random()),
             sockets: HashMap::new(),
             calls: HashMap::new(),
             given_up: VecDeque::new(),
             late: Late::default(),
-            last_deadline: None,
+            due: now() + TICK,
+            sleep,
         };
         let shared = Arc::new(Shared {
             inner: Mutex::new(inner),
@@ -174,11 +189,12 @@ impl Hub {
         self.lock().late.get(now(), id, owner)
     }
 
-    /// True while an operation that its client gave up may still be answered.
+    /// True while an operation has no end: the editor has it, or its client still waits.
     pub fn is_running(&self, id: &str, owner: Option<&str>) -> bool {
         let inner = self.lock();
         let mine = |owned: &Owned| owned.id == id && owned.owner.as_deref() == owner;
-        inner.given_up.iter().any(|(_, owned)| mine(owned))
+        let mut given_up = inner.given_up.iter();
+        given_up.any(|(ticket, owned)| mine(owned) && inner.state.is_running(*ticket))
             || inner.calls.values().any(|waiting| mine(&waiting.owned))
     }
 
@@ -202,19 +218,27 @@ impl Hub {
         let (sender, receiver) = mpsc::channel(SOCKET_ROOM);
         self.touch(|inner, now| {
             let socket = inner.state.open(now)?;
-            inner.sockets.insert(socket, sender);
+            let peer = Peer {
+                orders: Some(sender),
+                unwritten: Vec::new(),
+            };
+            inner.sockets.insert(socket, peer);
             Some((socket, receiver))
         })
     }
 
     fn receive(&self, socket: SocketId, message: &Message) {
-        self.touch(|inner, now| inner.state.receive(now, socket, message));
+        // Outside the lock: a large answer takes a while to read.
+        let said = Said::read(message);
+        self.touch(|inner, now| inner.state.receive(now, socket, said));
     }
 
-    fn gone(&self, socket: SocketId, ending: ErrorKind, unsent: &[Op]) {
+    fn gone(&self, socket: SocketId, ending: ErrorKind, mut unsent: Vec<Op>) {
         self.touch(|inner, now| {
-            inner.sockets.remove(&socket);
-            inner.state.gone(now, socket, ending, unsent);
+            if let Some(peer) = inner.sockets.remove(&socket) {
+                unsent.extend(peer.unwritten);
+            }
+            inner.state.gone(now, socket, ending, &unsent);
         });
     }
 
@@ -232,11 +256,16 @@ impl Shared {
     fn touch<R>(&self, change: impl FnOnce(&mut Inner, Instant) -> R) -> R {
         let mut inner = self.lock();
         let now = now();
+        // Before anything else: what came over the night must not meet deadlines of the evening.
+        inner.notice_sleep(now, (self.wall)());
         let result = change(&mut inner, now);
         let changed = inner.drain(now);
+        let tick = now + TICK;
         let deadline = inner.state.poll_timeout();
-        if deadline != inner.last_deadline {
-            inner.last_deadline = deadline;
+        let deadline = deadline.map_or(tick, |deadline| deadline.min(tick));
+        // A deadline that moved away needs no new timer: it fires, and finds nothing to do.
+        if inner.due <= now || deadline < inner.due {
+            inner.due = deadline;
             self.rearm.notify_one();
         }
         if changed {
@@ -247,7 +276,7 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // A panic while the lock was held is a defect, but no reason to take every editor down with it.
+        // A panic while the lock was held is a defect, but no reason to take every editor down.
         self.inner
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -255,6 +284,18 @@ impl Shared {
 }
 
 impl Inner {
+    fn notice_sleep(&mut self, now: Instant, wall: SystemTime) {
+        if let Some(gap) = self.sleep.observe(now, wall, Some(self.due)) {
+            tracing::info!(
+                slept = ?gap.length,
+                "the machine slept; every editor is asked whether it is there"
+            );
+            self.state.slept(now, gap.counted);
+            // This timer's lateness is told.
+            self.due = now;
+        }
+    }
+
     /// Acts on what the state wants. Nothing here waits.
     fn drain(&mut self, now: Instant) -> bool {
         let mut changed = false;
@@ -280,12 +321,18 @@ impl Inner {
                 }
                 Output::Lost { ticket, lost } => {
                     if let Some(waiting) = self.calls.remove(&ticket) {
+                        let may_be_late = lost.outcome == Outcome::Unknown;
                         let _ = waiting.events.try_send(Event::Lost(lost));
-                        self.give_up(ticket, waiting.owned);
+                        if may_be_late {
+                            self.give_up(ticket, waiting.owned);
+                        }
                     }
                 }
                 Output::Stuck { ticket } => {
-                    if let Some(waiting) = self.calls.get(&ticket) {
+                    // The last place is for the end, which nobody may miss.
+                    if let Some(waiting) = self.calls.get(&ticket)
+                        && waiting.events.capacity() > 1
+                    {
                         let _ = waiting.events.try_send(Event::Stuck);
                     }
                 }
@@ -297,13 +344,19 @@ impl Inner {
     }
 
     fn tell(&mut self, socket: SocketId, what: ToSocket) {
-        let Some(sender) = self.sockets.get(&socket) else {
+        let Some(peer) = self.sockets.get_mut(&socket) else {
             return;
         };
-        if sender.try_send(what).is_err() {
-            // Its task sees the channel end, and reports the socket gone.
-            tracing::warn!(?socket, "a plugin does not read; its socket is dropped");
-            self.sockets.remove(&socket);
+        let sent = match &peer.orders {
+            Some(orders) => orders.try_send(what).map_err(TrySendError::into_inner),
+            None => Err(what),
+        };
+        if let Err(what) = sent {
+            // Its task sees the channel end, unless it ended itself, and reports the socket gone.
+            peer.orders = None;
+            if let ToSocket::Send { op, .. } = what {
+                peer.unwritten.extend(op);
+            }
         }
     }
 
@@ -324,8 +377,8 @@ impl Inner {
     }
 }
 
-/// One call on its way. Dropping it gives the call up: what is queued is withdrawn, what runs is left to run, and its
-/// result is kept.
+/// One call on its way. Dropping it gives the call up: what is queued is withdrawn, what runs is
+/// left to run, and its result is kept.
 #[derive(Debug)]
 pub struct Call {
     hub: Hub,
@@ -382,36 +435,16 @@ impl fmt::Debug for Hub {
     }
 }
 
-/// The one timer: what is due, and whether the machine slept.
+/// The one timer: what is due, and every tick a look at the clocks. It ends within a tick of the
+/// last handle.
 async fn keep_time(shared: Weak<Shared>) {
-    let mut watch: Option<SleepWatch> = None;
-    loop {
-        let Some(strong) = shared.upgrade() else {
-            return;
-        };
-        let tick = now() + TICK;
-        let due = strong
-            .lock()
-            .last_deadline
-            .map_or(tick, |deadline| deadline.min(tick));
-        let wall = (strong.wall)();
-        watch.get_or_insert_with(|| SleepWatch::new(now(), wall));
-        // The handle must be able to go while we wait, so only the wait for a new deadline holds on to it.
-        let rearmed = tokio::select! {
-            () = tokio::time::sleep_until(due.into()) => false,
-            () = strong.rearm.notified() => true,
-        };
-        let (at, wall) = (now(), (strong.wall)());
-        let gap = watch
-            .as_mut()
-            .and_then(|watch| watch.observe(at, wall, (!rearmed).then_some(due)));
-        strong.touch(|inner, now| {
-            if let Some(gap) = gap {
-                tracing::info!(slept = ?gap.length, "the machine slept; every editor is asked whether it is there");
-                inner.state.slept(gap.counted);
-            }
-            inner.state.handle_timeout(now);
-        });
+    while let Some(shared) = shared.upgrade() {
+        let due = shared.lock().due;
+        tokio::select! {
+            () = tokio::time::sleep_until(due.into()) => {}
+            () = shared.rearm.notified() => continue,
+        }
+        shared.touch(|inner, now| inner.state.handle_timeout(now));
     }
 }
 

@@ -4,14 +4,18 @@
     reason = "a shell that bounds its closing by a clock"
 )]
 
-use super::{Hub, ToSocket};
+use super::{Hub, SocketId, ToSocket};
 use futures::{SinkExt, StreamExt};
 use mcp_transport_core::delivery::Op;
-use mcp_transport_core::{Error, ErrorKind};
+use mcp_transport_core::{Error, ErrorKind, Message};
 use mcp_transport_ws::WsTransport;
+use std::convert::Infallible;
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
 
-/// Speaks with one plugin until its socket ends. Returns at once if too many sockets have not registered.
+/// Speaks with one plugin until its socket ends. One too many that has not registered is closed with
+/// 1013.
 ///
 /// # Cancel safety
 /// Dropping the future drops the socket without a goodbye, and tells the hub nothing: spawn it.
@@ -24,7 +28,7 @@ pub async fn serve(hub: Hub, mut socket: WsTransport) {
         return;
     };
     tracing::debug!(?id, "a plugin's socket is open");
-    let end = drive(&hub, id, &mut socket, &mut orders).await;
+    let Err(end) = drive(&hub, id, &mut socket, &mut orders).await;
     // Whatever waits in the channel was never written: it can be sent again without a doubt.
     orders.close();
     let mut unsent: Vec<Op> = end.unsent.into_iter().collect();
@@ -36,7 +40,7 @@ pub async fn serve(hub: Hub, mut socket: WsTransport) {
         }
     }
     tracing::info!(?id, cause = end.kind.cause(), "a plugin's socket ended");
-    hub.gone(id, end.kind, &unsent);
+    hub.gone(id, end.kind, unsent);
     if let Some((code, reason)) = goodbye {
         let _ = socket.close(code, &reason).await;
     }
@@ -58,64 +62,73 @@ impl End {
             goodbye: None,
         }
     }
+
+    const fn ours(kind: ErrorKind, code: u16, reason: String) -> Self {
+        Self {
+            kind,
+            unsent: None,
+            goodbye: Some((code, reason)),
+        }
+    }
 }
 
 async fn drive(
     hub: &Hub,
-    id: super::SocketId,
+    id: SocketId,
     socket: &mut WsTransport,
     orders: &mut mpsc::Receiver<ToSocket>,
-) -> End {
+) -> Result<Infallible, End> {
+    let mut in_a_row = 0;
     loop {
         let order = tokio::select! {
-            biased; // read before write: an answer that is there must not be lost to a socket that breaks
-            message = socket.next() => match message {
-                Some(Ok(message)) => {
-                    hub.receive(id, &message);
+            // Read before write: an answer that is there must not be lost to a socket that breaks.
+            biased;
+            // Once the hub has said its last word, nobody wants to hear more.
+            message = socket.next(), if !orders.is_closed() => {
+                match message {
+                    Some(Ok(message)) => hub.receive(id, &message),
+                    Some(Err(error)) => return Err(End::of(&error)),
+                    None => return Err(End::of(&Error::new(ErrorKind::Disconnected))),
+                }
+                in_a_row += 1;
+                if in_a_row < READS_IN_A_ROW {
                     continue;
                 }
-                Some(Err(error)) => return End::of(&error),
-                None => return End::of(&Error::new(ErrorKind::Disconnected)),
-            },
-            order = orders.recv() => order,
-        };
-        match order {
-            Some(ToSocket::Send { message, op }) => {
-                if let Err(end) = write(socket, message, op).await {
-                    return end;
+                match orders.try_recv() {
+                    Ok(order) => Some(order),
+                    Err(TryRecvError::Empty) => {
+                        in_a_row = 0;
+                        continue;
+                    }
+                    Err(TryRecvError::Disconnected) => None,
                 }
             }
+            order = orders.recv() => order,
+        };
+        in_a_row = 0;
+        match order {
+            Some(ToSocket::Send { message, op }) => write(socket, message, op).await?,
             Some(ToSocket::Close { code, reason }) => {
-                let goodbye = Some((code, reason));
-                return End {
-                    kind: ErrorKind::Closed,
-                    unsent: None,
-                    goodbye,
-                };
+                return Err(End::ours(ErrorKind::Closed, code, reason));
             }
             None => {
-                let goodbye = Some((1013, "you do not read what we send".to_owned()));
-                return End {
-                    kind: ErrorKind::Overloaded { retry_after: None },
-                    unsent: None,
-                    goodbye,
-                };
+                let kind = ErrorKind::Overloaded { retry_after: None };
+                return Err(End::ours(
+                    kind,
+                    1013,
+                    "you do not read what we send".to_owned(),
+                ));
             }
         }
     }
 }
 
-async fn write(
-    socket: &mut WsTransport,
-    message: mcp_transport_core::Message,
-    op: Option<Op>,
-) -> Result<(), End> {
-    let room = socket.feed(message).await;
-    if let Err(error) = room {
+async fn write(socket: &mut WsTransport, message: Message, op: Option<Op>) -> Result<(), End> {
+    if let Err(error) = socket.feed(message).await {
+        let unsent = op;
         return Err(End {
-            kind: error.kind(),
-            unsent: op,
-            goodbye: None,
+            unsent,
+            ..End::of(&error)
         });
     }
     match tokio::time::timeout(WRITE_TIMEOUT, socket.flush()).await {
@@ -126,4 +139,7 @@ async fn write(
 }
 
 /// A plugin that takes nothing off its socket for this long is gone.
-const WRITE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A plugin that never stops talking is told something now and then.
+const READS_IN_A_ROW: u32 = 32;

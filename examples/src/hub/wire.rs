@@ -1,19 +1,31 @@
-//! The plugin's messages, as the installed CoplayDev plugin (10.1) and its Python server (10.3.0) exchange them.
+//! The plugin's messages, as the installed CoplayDev plugin (10.1) and its Python server (10.3.0)
+//! exchange them.
 //!
-//! All are JSON objects with a `type`. They are no JSON-RPC, carry no cancel and no progress, and `execute` is answered by
-//! `command_result` with the same id. The plugin reads one `execute` at a time.
+//! All are JSON objects with a `type`. They are no JSON-RPC, carry no cancel and no progress, and
+//! `execute` is answered by `command_result` with the same id. The plugin reads one `execute` at a
+//! time.
 
 use mcp_transport_core::Message;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::time::Duration;
 
-/// What a plugin says.
+/// What a plugin said, read. Reading is the costly part, and needs no state.
+#[derive(Debug)]
+pub struct Said {
+    pub(super) what: FromPlugin,
+    /// How long it was on the wire.
+    pub(super) bytes: usize,
+}
+
 #[derive(Debug)]
 pub(super) enum FromPlugin {
     Register(Register),
-    /// The tools that this project defines itself.
-    RegisterTools(Vec<Value>),
+    /// How many tools this project defines itself.
+    RegisterTools(usize),
     Pong,
     CommandResult {
         id: String,
@@ -21,6 +33,8 @@ pub(super) enum FromPlugin {
     },
     /// A type or shape that we do not know: ignored, as the Python server does.
     Ignored(String),
+    /// No JSON at all, for which the Python server closes with 1003.
+    NotJson,
 }
 
 /// Who the plugin is.
@@ -36,16 +50,22 @@ pub(super) struct Register {
 }
 
 #[derive(Deserialize)]
-struct RegisterTools {
-    #[serde(default)]
-    tools: Vec<Value>,
+struct Typed<'a> {
+    #[serde(rename = "type", default, borrow)]
+    kind: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
-struct CommandResult {
-    id: String,
+struct RegisterTools {
     #[serde(default)]
-    result: Option<Value>,
+    tools: Vec<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct CommandResult<'a> {
+    id: String,
+    #[serde(default, borrow)]
+    result: Option<&'a RawValue>,
 }
 
 #[derive(Serialize)]
@@ -69,38 +89,59 @@ enum ToPlugin<'a> {
     Ping,
 }
 
+impl Said {
+    /// Reads a message. What is of no use costs no memory.
+    pub fn read(message: &Message) -> Self {
+        Self {
+            what: message
+                .as_str()
+                .map_or(FromPlugin::NotJson, FromPlugin::read),
+            bytes: message.len(),
+        }
+    }
+}
+
 impl FromPlugin {
-    /// `None` is text that is no JSON, for which the Python server closes with 1003.
-    pub(super) fn read(message: &Message) -> Option<Self> {
-        let value: Value = message.json().ok()?;
-        Some(Self::of(value).unwrap_or_else(Self::Ignored))
+    fn read(text: &str) -> Self {
+        let kind = match serde_json::from_str::<Typed<'_>>(text) {
+            Ok(Typed { kind }) => kind,
+            Err(error) => {
+                return match serde_json::from_str::<IgnoredAny>(text) {
+                    Ok(_) => Self::Ignored(error.to_string()),
+                    Err(_) => Self::NotJson,
+                };
+            }
+        };
+        Self::of(&kind, text).unwrap_or_else(|error| Self::Ignored(format!("{kind:?}: {error}")))
     }
 
-    fn of(value: Value) -> Result<Self, String> {
-        let kind = value
-            .get("type")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned();
-        let wrong = |error: serde_json::Error| format!("{kind}: {error}");
-        Ok(match kind.as_str() {
-            "register" => Self::Register(serde_json::from_value(value).map_err(wrong)?),
+    fn of(kind: &str, text: &str) -> Result<Self, serde_json::Error> {
+        Ok(match kind {
+            "register" => Self::Register(serde_json::from_str(text)?),
             "register_tools" => {
-                let RegisterTools { tools } = serde_json::from_value(value).map_err(wrong)?;
-                Self::RegisterTools(tools)
+                let RegisterTools { tools } = serde_json::from_str(text)?;
+                Self::RegisterTools(tools.len())
             }
             "pong" => Self::Pong,
             "command_result" => {
-                let CommandResult { id, result } = serde_json::from_value(value).map_err(wrong)?;
-                let result = result.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+                let CommandResult { id, result } = serde_json::from_str(text)?;
+                let result = result.map_or_else(|| json!({}), envelope);
                 Self::CommandResult { id, result }
             }
-            _ => return Err(format!("a message of type {kind:?}")),
+            _ => Self::Ignored(format!("a message of type {kind:?}")),
         })
     }
 }
 
-/// Greets a socket. `keep_alive` is how often a living plugin is to be heard, even while it is busy.
+/// A result is somebody's answer: one that we cannot read (nested too deeply, say) is still an end.
+fn envelope(result: &RawValue) -> Value {
+    serde_json::from_str(result.get()).unwrap_or_else(|error| {
+        let error = format!("the command ran, but its result cannot be read: {error}");
+        json!({"status": "error", "error": error})
+    })
+}
+
+/// Greets a socket. `keep_alive` is how often a living plugin is to be heard, even while busy.
 pub(super) fn welcome(server_timeout: Duration, keep_alive: Duration) -> Message {
     message(&ToPlugin::Welcome {
         server_timeout: server_timeout.as_secs(),
@@ -166,32 +207,47 @@ mod tests {
 
     #[test]
     fn what_the_plugin_says_is_read_with_the_defaults_of_the_python_server() {
-        let read = |text: &'static str| FromPlugin::read(&Message::from(text));
-        assert!(read("not json").is_none());
-        let Some(FromPlugin::Register(register)) =
-            read(r#"{"type":"register","project_hash":"h"}"#)
+        let read = |text: &str| Said::read(&Message::from(text.to_owned())).what;
+        assert!(matches!(read("not json"), FromPlugin::NotJson));
+        assert!(matches!(read("[1"), FromPlugin::NotJson));
+        let FromPlugin::Register(register) = read(r#"{"type":"register","project_hash":"h"}"#)
         else {
             panic!("a register");
         };
         assert_eq!(register.project_name, "Unknown Project");
-        assert!(matches!(
-            read(r#"{"type":"register"}"#),
-            Some(FromPlugin::Ignored(_))
-        ));
-        assert!(matches!(
-            read(r#"{"type":"dance"}"#),
-            Some(FromPlugin::Ignored(_))
-        ));
-        assert!(matches!(read("[1]"), Some(FromPlugin::Ignored(_))));
+        for ignored in [
+            r#"{"type":"register"}"#,
+            r#"{"type":"dance"}"#,
+            r#"{"type":7}"#,
+            "{}",
+            "[1]",
+            r#"{"type":"command_result"}"#,
+        ] {
+            assert!(matches!(read(ignored), FromPlugin::Ignored(_)), "{ignored}");
+        }
         assert!(matches!(
             read(r#"{"type":"pong","session_id":null}"#),
-            Some(FromPlugin::Pong)
+            FromPlugin::Pong
         ));
-        let Some(FromPlugin::CommandResult { result, .. }) =
+        assert!(matches!(
+            read(r#"{"type":"register_tools","tools":[{"name":"a"},{}]}"#),
+            FromPlugin::RegisterTools(2)
+        ));
+        let FromPlugin::CommandResult { result, .. } =
             read(r#"{"type":"command_result","id":"i"}"#)
         else {
             panic!("a result");
         };
-        assert_eq!(result, serde_json::json!({}));
+        assert_eq!(result, json!({}));
+    }
+
+    #[test]
+    fn a_result_that_is_nested_too_deeply_is_an_answer_all_the_same() {
+        let deep = "[".repeat(1_000) + &"]".repeat(1_000);
+        let text = format!(r#"{{"type":"command_result","id":"i","result":{deep}}}"#);
+        let FromPlugin::CommandResult { id, result } = Said::read(&Message::from(text)).what else {
+            panic!("a result");
+        };
+        assert_eq!((id.as_str(), &result["status"]), ("i", &json!("error")));
     }
 }

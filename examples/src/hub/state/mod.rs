@@ -1,24 +1,28 @@
 //! The hub without its sockets: projects, seats and queues. Pure: no I/O, no clock.
 //!
 //! ```text
-//! socket opens ─► greeted ─ register ─► the project's seat is free? ─ yes ─► seated: `registered`, commands flow
-//!                   │                        │ no
-//!                   │ 10 s                   ▼
-//!                   ▼                     standby: `registered` waits until the holder is gone or silent for 10 s
-//!               close 1008                   (then the holder is closed with 4002, and the oldest standby is seated)
+//! socket opens ─► greeted ── register ──► is the seat free? ── yes ──► seated: `registered`,
+//!                   │                             │ no        ▲        commands flow
+//!                   │ 10 s                        ▼           │
+//!                   ▼                          standby ───────┘ the holder is gone, or was silent
+//!               close 1008                                      for 10 s and is closed with 4002
 //! ```
 //!
-//! Nobody is closed for being older. The installed plugin ignores close codes and dials again at once after each, so two
-//! editors of one project that evicted each other would never end.
+//! Nobody is closed for being older. The installed plugin (10.1) ignores close codes and dials again
+//! at once after each, so two editors of one project that evicted each other would never end. The
+//! seat goes to the oldest standby that was heard of late: nothing is sent to one that may be gone
+//! as well, if another is there.
 
 mod project;
 mod types;
 
 pub use types::{Instance, Lost, Output, Phase, Refused, Request, SocketId, Standing, Ticket, Why};
 
+pub use super::wire::Said;
+
 use super::wire::{self, FromPlugin, Register};
 use mcp_transport_core::delivery::{Abandoned, Op};
-use mcp_transport_core::{ErrorKind, EvictionReason, Message};
+use mcp_transport_core::{ErrorKind, EvictionReason};
 use project::Project;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -66,6 +70,9 @@ const SERVER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Sockets that wait for one project's seat, at most.
 const MAX_STANDBY: usize = 8;
 
+/// Who has not registered has nothing long to say: a register is a few hundred bytes.
+const MAX_BYTES_UNREGISTERED: usize = 64 * 1024;
+
 /// The hub's whole state.
 #[derive(Debug)]
 pub struct State {
@@ -85,6 +92,8 @@ pub struct State {
 struct Socket {
     opened: Instant,
     last_heard: Instant,
+    /// From when its silence counts: as it was last heard, or as we woke from sleep.
+    silent_since: Instant,
     pinged: bool,
     /// The project that it registered for.
     project: Option<String>,
@@ -121,6 +130,7 @@ impl State {
         let entry = Socket {
             opened: now,
             last_heard: now,
+            silent_since: now,
             pinged: false,
             project: None,
         };
@@ -135,39 +145,35 @@ impl State {
     }
 
     /// A plugin said something.
-    pub fn receive(&mut self, now: Instant, socket: SocketId, message: &Message) {
+    pub fn receive(&mut self, now: Instant, socket: SocketId, said: Said) {
         let Some(entry) = self.sockets.get_mut(&socket) else {
             return;
         };
         entry.last_heard = now;
+        entry.silent_since = now;
         entry.pinged = false;
-        let project = entry.project.clone();
-        match (FromPlugin::read(message), project) {
-            (None, _) => self.close(
-                now,
-                socket,
-                1003,
-                "a message that is no JSON",
-                Why::LinkLost,
-            ),
-            (Some(FromPlugin::Register(who)), None) => self.register(now, socket, who),
-            (Some(FromPlugin::Register(who)), Some(hash)) => {
-                tracing::debug!(%hash, again = %who.project_hash, "a second register on one socket is ignored");
+        let Some(hash) = entry.project.clone() else {
+            return self.receive_unregistered(now, socket, said);
+        };
+        let Some(project) = self.projects.get_mut(&hash) else {
+            return;
+        };
+        match said.what {
+            FromPlugin::CommandResult { id, result } => {
+                project.answer(now, socket, &id, result, &mut self.outputs);
             }
-            (Some(FromPlugin::RegisterTools(tools)), Some(hash)) => {
-                if let Some(project) = self.held_by(&hash, socket) {
-                    project.custom_tools = tools;
+            FromPlugin::Pong => {}
+            FromPlugin::RegisterTools(count) => {
+                if project.holder() == Some(socket) {
+                    project.set_custom_tools(count);
                     self.outputs.push_back(Output::Changed);
                 }
             }
-            (Some(FromPlugin::CommandResult { id, result }), Some(hash)) => {
-                if let Some(project) = self.projects.get_mut(&hash) {
-                    project.answer(now, socket, &id, result, &mut self.outputs);
-                }
+            FromPlugin::Register(who) => {
+                tracing::debug!(%hash, again = %who.project_hash, "a second register is ignored");
             }
-            (Some(FromPlugin::Pong), _) => {}
-            (Some(FromPlugin::Ignored(what)), _) => tracing::debug!(what, "ignored"),
-            (Some(other), None) => tracing::debug!(?other, "ignored before the register"),
+            FromPlugin::Ignored(what) => tracing::debug!(what, "ignored"),
+            FromPlugin::NotJson => self.close_as_not_json(now, socket),
         }
     }
 
@@ -229,6 +235,13 @@ impl State {
             .collect()
     }
 
+    /// True while an editor has this call, whether or not somebody waits for it.
+    pub fn is_running(&self, ticket: Ticket) -> bool {
+        self.projects
+            .values()
+            .any(|project| project.is_running(ticket))
+    }
+
     /// Sockets that are open, and those among them that have not registered.
     pub fn sockets(&self) -> (usize, usize) {
         let unregistered = self
@@ -255,7 +268,9 @@ impl State {
             .sockets
             .iter()
             .map(|(id, socket)| self.deadline(*id, socket));
-        calls.chain(sockets).min()
+        let idle = self.projects.values().filter_map(Project::idle_since);
+        let idle = idle.map(|since| since + self.config.forget_after);
+        calls.chain(sockets).chain(idle).min()
     }
 
     /// Acts on what is due.
@@ -272,26 +287,24 @@ impl State {
         for socket in due {
             self.socket_is_due(now, socket);
         }
-        let after = self.config.forget_after;
-        self.projects
-            .retain(|_, project| !project.is_forgettable(now, after));
+        self.forget_idle(now, self.config.forget_after);
     }
 
-    /// The machine slept: every budget gets its gap back, and every plugin is asked whether it is there.
-    pub fn slept(&mut self, gap: Duration) {
+    /// The machine slept, and its clock counted so much of that: every budget gets its gap back, and
+    /// every plugin is asked whether it is there, with its whole patience to answer.
+    pub fn slept(&mut self, now: Instant, counted: Duration) {
         for project in self.projects.values_mut() {
-            project.slept(gap);
+            project.slept(counted);
         }
         for (id, socket) in &mut self.sockets {
-            socket.opened += gap;
-            socket.last_heard += gap;
-            if !std::mem::replace(&mut socket.pinged, true) {
-                self.outputs.push_back(Output::Send {
-                    socket: *id,
-                    message: wire::ping(),
-                    op: None,
-                });
-            }
+            socket.opened += counted;
+            socket.silent_since = now;
+            socket.pinged = true;
+            self.outputs.push_back(Output::Send {
+                socket: *id,
+                message: wire::ping(),
+                op: None,
+            });
         }
     }
 
@@ -299,13 +312,20 @@ impl State {
     pub fn shut_down(&mut self, now: Instant) {
         let sockets: Vec<SocketId> = self.sockets.keys().copied().collect();
         for socket in sockets {
-            self.close(
-                now,
-                socket,
-                1012,
-                "the server is shutting down",
-                Why::LinkLost,
-            );
+            let reason = "the server is shutting down";
+            self.close(now, socket, 1012, reason, Why::LinkLost);
+        }
+    }
+
+    fn receive_unregistered(&mut self, now: Instant, socket: SocketId, said: Said) {
+        if said.bytes > MAX_BYTES_UNREGISTERED {
+            let reason = "more than 64 KiB before a register";
+            return self.close(now, socket, 1009, reason, Why::LinkLost);
+        }
+        match said.what {
+            FromPlugin::Register(who) => self.register(now, socket, who),
+            FromPlugin::NotJson => self.close_as_not_json(now, socket),
+            other => tracing::debug!(?other, "ignored before the register"),
         }
     }
 
@@ -314,32 +334,22 @@ impl State {
         if hash.is_empty() {
             return self.close(now, socket, 4400, "project_hash is empty", Why::LinkLost);
         }
-        if !self.projects.contains_key(&hash) {
-            if self.projects.len() >= self.config.max_projects {
-                // Rather forget who is away than refuse who is here.
-                self.projects
-                    .retain(|_, project| !project.is_forgettable(now, Duration::ZERO));
-            }
+        if !self.projects.contains_key(&hash) && self.projects.len() >= self.config.max_projects {
+            // Rather forget who is away than refuse who is here.
+            self.forget_idle(now, Duration::ZERO);
             if self.projects.len() >= self.config.max_projects {
                 return self.close(now, socket, 1013, "too many projects", Why::LinkLost);
             }
+        }
+        let project = self.projects.entry(hash.clone()).or_insert_with(|| {
             self.last_project += 1;
-            let prefix = id_prefix(self.boot, self.last_project);
-            self.projects
-                .insert(hash.clone(), Project::new(now, who.clone(), prefix));
+            Project::new(now, who.clone(), id_prefix(self.boot, self.last_project))
+        });
+        if project.standby().len() >= MAX_STANDBY {
+            let reason = "too many editors of one project";
+            return self.close(now, socket, 1013, reason, Why::LinkLost);
         }
-        let project = self.projects.get_mut(&hash).expect("it was just inserted");
-        if project.instance(None).standby >= MAX_STANDBY {
-            return self.close(
-                now,
-                socket,
-                1013,
-                "too many editors of one project",
-                Why::LinkLost,
-            );
-        }
-        project.who = who;
-        project.wait_for_seat(socket);
+        project.wait_for_seat(socket, who);
         self.sockets
             .get_mut(&socket)
             .expect("it registered just now")
@@ -348,35 +358,46 @@ impl State {
         self.fill_seat(now, &hash);
     }
 
-    /// Seats the oldest standby if the seat is free, or held by somebody who has fallen silent.
+    /// Gives the seat to a standby, if it is free, or held by somebody who has fallen silent.
     fn fill_seat(&mut self, now: Instant, hash: &str) {
         let Some(project) = self.projects.get(hash) else {
             return;
         };
-        let Some(next) = project.first_in_standby() else {
-            return;
+        let is_silent = |socket: &SocketId| {
+            self.sockets.get(socket).is_none_or(|socket| {
+                now.saturating_duration_since(socket.silent_since) > self.config.seat_silence
+            })
         };
         if let Some(holder) = project.holder() {
-            let silent = self.sockets.get(&holder).is_none_or(|socket| {
-                now.saturating_duration_since(socket.last_heard) > self.config.seat_silence
-            });
-            if !silent {
-                return;
+            if is_silent(&holder) && self.is_contested(project, holder) {
+                let reason = "silent for too long while another editor of the project waited";
+                // Seats the next one on its way.
+                self.close(now, holder, 4002, reason, Why::Superseded);
             }
-            let reason = "silent for too long while another editor of the project waited";
-            // Seats the next one on its way.
-            return self.close(now, holder, 4002, reason, Why::Superseded);
+            return;
         }
+        let heard = project.standby().find(|socket| !is_silent(socket));
+        let Some(next) = heard.or_else(|| project.standby().next()) else {
+            return;
+        };
         let session_id = id_prefix(self.boot, next.0 << 20) + &format!("-{:012x}", next.0);
         let project = self.projects.get_mut(hash).expect("it was just looked at");
         project.seat(now, next, session_id, &mut self.outputs);
+    }
+
+    /// True if somebody waits for this holder's seat who was heard after it.
+    fn is_contested(&self, project: &Project, holder: SocketId) -> bool {
+        let heard = |socket| Some(self.sockets.get(&socket)?.silent_since);
+        project
+            .standby()
+            .any(|waiting| heard(waiting) > heard(holder))
     }
 
     fn socket_is_due(&mut self, now: Instant, id: SocketId) {
         let Some(socket) = self.sockets.get_mut(&id) else {
             return;
         };
-        let silence = now.saturating_duration_since(socket.last_heard);
+        let silence = now.saturating_duration_since(socket.silent_since);
         let Some(hash) = socket.project.clone() else {
             let reason = "no register within 10 s";
             return self.close(now, id, 1008, reason, Why::LinkLost);
@@ -403,13 +424,35 @@ impl State {
         else {
             return socket.opened + self.config.register_within;
         };
-        let dead = socket.last_heard + self.config.dead_after;
-        let ping = socket.last_heard + self.config.ping_after;
-        let contested = project.holder() == Some(id) && project.first_in_standby().is_some();
+        let dead = socket.silent_since + self.config.dead_after;
+        let ping = socket.silent_since + self.config.ping_after;
         // One moment after, since a seat is lost by *more* than so much silence.
-        let seat = socket.last_heard + self.config.seat_silence + Duration::from_millis(1);
+        let seat = socket.silent_since + self.config.seat_silence + Duration::from_millis(1);
         let next = if socket.pinged { dead } else { ping.min(dead) };
-        if contested { next.min(seat) } else { next }
+        if project.holder() == Some(id) && self.is_contested(project, id) {
+            next.min(seat)
+        } else {
+            next
+        }
+    }
+
+    fn forget_idle(&mut self, now: Instant, after: Duration) {
+        let known = self.projects.len();
+        self.projects
+            .retain(|_, project| project.idle_since().is_none_or(|since| now < since + after));
+        if self.projects.len() < known {
+            self.outputs.push_back(Output::Changed);
+        }
+    }
+
+    fn close_as_not_json(&mut self, now: Instant, socket: SocketId) {
+        self.close(
+            now,
+            socket,
+            1003,
+            "a message that is no JSON",
+            Why::LinkLost,
+        );
     }
 
     fn close(&mut self, now: Instant, socket: SocketId, code: u16, reason: &str, why: Why) {
@@ -436,12 +479,6 @@ impl State {
             self.outputs.push_back(Output::Changed);
         }
         self.fill_seat(now, &hash);
-    }
-
-    fn held_by(&mut self, hash: &str, socket: SocketId) -> Option<&mut Project> {
-        self.projects
-            .get_mut(hash)
-            .filter(|project| project.holder() == Some(socket))
     }
 }
 

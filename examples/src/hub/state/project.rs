@@ -9,27 +9,45 @@ use mcp_transport_core::delivery::{
     Abandoned, Answer, Cause, Delivery, Limits, Link, Op, Output as Delivered, Submit,
 };
 use serde_json::Value;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[derive(Debug)]
 pub(super) struct Project {
-    pub(super) who: Register,
-    pub(super) phase: Phase,
+    /// Who has the seat, or had it last.
+    who: Register,
+    phase: Phase,
     delivery: Delivery<Arc<Request>>,
     seat: Option<Seat>,
-    standby: VecDeque<SocketId>,
-    tickets: HashMap<Op, Ticket>,
-    /// Operations that are over for their client, and may still be answered.
-    late: VecDeque<(Op, Ticket)>,
+    standby: VecDeque<(SocketId, Register)>,
+    waiting: BTreeMap<Op, Waiting>,
+    /// Operations that are over for their client, and may still be answered; oldest first.
+    late: VecDeque<Late>,
     running: Option<Running>,
     last_answer: Option<Instant>,
     superseded: Option<Instant>,
-    returns: u64,
+    /// How often the seat was taken.
+    seatings: u64,
     last_gap: Option<Duration>,
-    pub(super) custom_tools: Vec<Value>,
+    custom_tools: usize,
     id_prefix: String,
+}
+
+/// A client that waits for an operation.
+#[derive(Debug)]
+struct Waiting {
+    ticket: Ticket,
+    /// The former connection that had it, if one did: its answer may yet come over the next one.
+    had_it: Option<Link>,
+}
+
+#[derive(Debug)]
+struct Late {
+    op: Op,
+    ticket: Ticket,
+    /// The connection that had it.
+    link: Link,
 }
 
 #[derive(Clone, Debug)]
@@ -42,6 +60,7 @@ struct Seat {
 #[derive(Debug)]
 struct Running {
     op: Op,
+    ticket: Ticket,
     command: String,
     since: Instant,
     stuck: bool,
@@ -64,14 +83,14 @@ impl Project {
             delivery: Delivery::new(Limits::default()),
             seat: None,
             standby: VecDeque::new(),
-            tickets: HashMap::new(),
+            waiting: BTreeMap::new(),
             late: VecDeque::new(),
             running: None,
             last_answer: None,
             superseded: None,
-            returns: 0,
+            seatings: 0,
             last_gap: None,
-            custom_tools: Vec::new(),
+            custom_tools: 0,
             id_prefix,
         }
     }
@@ -80,19 +99,25 @@ impl Project {
         self.seat.as_ref().map(|seat| seat.socket)
     }
 
-    pub(super) fn first_in_standby(&self) -> Option<SocketId> {
-        self.standby.front().copied()
+    /// Who waits for the seat, oldest first.
+    pub(super) fn standby(&self) -> impl ExactSizeIterator<Item = SocketId> + '_ {
+        self.standby.iter().map(|(socket, _)| *socket)
     }
 
-    pub(super) fn wait_for_seat(&mut self, socket: SocketId) {
-        self.standby.push_back(socket);
+    pub(super) fn wait_for_seat(&mut self, socket: SocketId, who: Register) {
+        self.standby.push_back((socket, who));
     }
 
-    pub(super) fn leave_standby(&mut self, socket: SocketId) {
-        self.standby.retain(|waiting| *waiting != socket);
+    pub(super) fn leave_standby(&mut self, socket: SocketId) -> Option<Register> {
+        let at = self.standby.iter().position(|(one, _)| *one == socket)?;
+        self.standby.remove(at).map(|(_, who)| who)
     }
 
-    /// Gives the free seat to a socket. Its commands begin to flow.
+    pub(super) fn set_custom_tools(&mut self, count: usize) {
+        self.custom_tools = count;
+    }
+
+    /// Gives the free seat to one in standby. Its commands begin to flow.
     pub(super) fn seat(
         &mut self,
         now: Instant,
@@ -100,7 +125,9 @@ impl Project {
         session_id: String,
         outputs: &mut VecDeque<Output>,
     ) {
-        self.leave_standby(socket);
+        if let Some(who) = self.leave_standby(socket) {
+            self.who = who;
+        }
         let link = self
             .delivery
             .attach(WINDOW)
@@ -116,12 +143,13 @@ impl Project {
             session_id,
         });
         if let Phase::Away { since } | Phase::Quit { since } = self.phase {
-            // The first connection ends no gap.
-            if self.returns > 0 || self.last_gap.is_some() {
-                self.last_gap = Some(now.saturating_duration_since(since));
+            let gap = now.saturating_duration_since(since);
+            // The first connection ends no gap, and a seat that changes hands has none.
+            if self.seatings > 0 && !gap.is_zero() {
+                self.last_gap = Some(gap);
             }
-            self.returns += 1;
         }
+        self.seatings += 1;
         self.phase = Phase::Connected;
         outputs.push_back(Output::Changed);
         self.pump(now, outputs);
@@ -136,8 +164,12 @@ impl Project {
         outputs: &mut VecDeque<Output>,
     ) {
         let Some(seat) = self.seat.take() else { return };
-        self.running = None;
-        self.last_gap.get_or_insert_default();
+        if let Some(running) = self.running.take()
+            && !unsent.contains(&running.op)
+            && let Some(waiting) = self.waiting.get_mut(&running.op)
+        {
+            waiting.had_it = Some(seat.link);
+        }
         self.delivery.detach(now, seat.link, unsent);
         self.phase = match why {
             Why::Quit => Phase::Quit { since: now },
@@ -172,7 +204,11 @@ impl Project {
             payload: Arc::new(request),
         };
         let op = self.delivery.submit(now, submit).map_err(Refused::Full)?;
-        self.tickets.insert(op, ticket);
+        let waiting = Waiting {
+            ticket,
+            had_it: None,
+        };
+        self.waiting.insert(op, waiting);
         self.pump(now, outputs);
         Ok(())
     }
@@ -187,9 +223,9 @@ impl Project {
             return Abandoned::Over;
         };
         let abandoned = self.delivery.abandon(op);
-        self.tickets.remove(&op);
-        if let Abandoned::Running(_) = abandoned {
-            self.remember(op, ticket);
+        self.waiting.remove(&op);
+        if let Abandoned::Running(link) = abandoned {
+            self.remember(Late { op, ticket, link });
         }
         // The wire has no cancel: what runs goes on, and keeps its place in the window.
         self.drain(Why::LinkLost, outputs);
@@ -197,7 +233,9 @@ impl Project {
         abandoned
     }
 
-    /// The editor answered. Ids that are not ours, and answers to what it was never asked, are ignored.
+    /// The editor answered. Ids that are not ours, and answers to what it was never asked, are
+    /// ignored; what an earlier connection was asked may be answered by this one, since an editor
+    /// that only lost its connection works on.
     pub(super) fn answer(
         &mut self,
         now: Instant,
@@ -206,28 +244,32 @@ impl Project {
         envelope: Value,
         outputs: &mut VecDeque<Output>,
     ) {
-        let Some((seat, op)) = self.seat.clone().zip(self.op_from(id)) else {
-            return;
-        };
-        if seat.socket != socket {
+        if self.holder() != Some(socket) {
             return;
         }
-        match self.delivery.complete(seat.link, op) {
+        let Some((op, link)) = self.op_from(id) else {
+            return;
+        };
+        match self.delivery.complete(link, op) {
             Answer::Stray => return,
             Answer::ForClient => {
-                if let Some(ticket) = self.tickets.remove(&op) {
+                if let Some(Waiting { ticket, .. }) = self.waiting.remove(&op) {
                     outputs.push_back(Output::Answered { ticket, envelope });
                 }
             }
             Answer::Late => {
-                if let Some(at) = self.late.iter().position(|(late, _)| *late == op) {
-                    let (_, ticket) = self.late.remove(at).expect("it was just found there");
+                if let Some(at) = self.late.iter().position(|late| late.op == op) {
+                    let Late { ticket, .. } = self.late.remove(at).expect("it was just found");
                     outputs.push_back(Output::Late { ticket, envelope });
                 }
             }
         }
         self.last_answer = Some(now);
-        self.running = self.running.take().filter(|running| running.op != op);
+        if let Some(running) = self.running.take_if(|running| running.op == op)
+            && running.stuck
+        {
+            outputs.push_back(Output::Changed);
+        }
         self.pump(now, outputs);
     }
 
@@ -238,6 +280,13 @@ impl Project {
             (_, Phase::Connected) => Standing::Queued,
             _ => Standing::Away,
         })
+    }
+
+    /// True while the editor has this call, whether or not somebody waits for it.
+    pub(super) fn is_running(&self, ticket: Ticket) -> bool {
+        self.running
+            .as_ref()
+            .is_some_and(|running| running.ticket == ticket)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -256,12 +305,13 @@ impl Project {
         }
     }
 
-    pub(super) fn is_forgettable(&self, now: Instant, after: Duration) -> bool {
+    /// Since when nobody has needed it; `None` while somebody does.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Connected => false,
-            Phase::Away { since } | Phase::Quit { since } => {
-                self.delivery.is_empty() && now.saturating_duration_since(since) > after
+            Phase::Away { since } | Phase::Quit { since } if self.delivery.is_empty() => {
+                Some(since)
             }
+            _ => None,
         }
     }
 
@@ -283,9 +333,9 @@ impl Project {
             queued: self.delivery.queued(),
             standby: self.standby.len(),
             superseded: self.superseded,
-            returns: self.returns.saturating_sub(1),
-            last_gap: self.last_gap.filter(|gap| !gap.is_zero()),
-            custom_tools: self.custom_tools.len(),
+            returns: self.seatings.saturating_sub(1),
+            last_gap: self.last_gap,
+            custom_tools: self.custom_tools,
         }
     }
 
@@ -303,6 +353,7 @@ impl Project {
             let message = wire::execute(&self.id_of(handout.op), command, params, *timeout);
             self.running = Some(Running {
                 op: handout.op,
+                ticket: self.waiting[&handout.op].ticket,
                 command: command.clone(),
                 since: now,
                 stuck: false,
@@ -320,7 +371,7 @@ impl Project {
         while let Some(output) = self.delivery.poll_output() {
             match output {
                 Delivered::Settle { op, outcome, cause } => {
-                    let Some(ticket) = self.tickets.remove(&op) else {
+                    let Some(Waiting { ticket, had_it }) = self.waiting.remove(&op) else {
                         continue;
                     };
                     let why = if cause == Cause::HoldExpired {
@@ -328,7 +379,9 @@ impl Project {
                     } else {
                         why
                     };
-                    self.remember(op, ticket);
+                    if let Some(link) = had_it {
+                        self.remember(Late { op, ticket, link });
+                    }
                     outputs.push_back(Output::Lost {
                         ticket,
                         lost: Lost { outcome, why },
@@ -340,7 +393,7 @@ impl Project {
                         running.stuck = true;
                         outputs.push_back(Output::Changed);
                     }
-                    if let Some(ticket) = self.tickets.get(&op) {
+                    if let Some(Waiting { ticket, .. }) = self.waiting.get(&op) {
                         outputs.push_back(Output::Stuck { ticket: *ticket });
                     }
                 }
@@ -350,49 +403,52 @@ impl Project {
     }
 
     fn fail_queued(&mut self, outputs: &mut VecDeque<Output>) {
-        let mut ops: Vec<Op> = self.tickets.keys().copied().collect();
-        ops.sort_unstable();
-        for op in ops {
+        for (op, Waiting { ticket, had_it }) in std::mem::take(&mut self.waiting) {
             self.delivery.abandon(op);
-            if let Some(ticket) = self.tickets.remove(&op) {
-                let lost = Lost {
-                    outcome: Outcome::NotDelivered,
-                    why: Why::Quit,
-                };
-                outputs.push_back(Output::Lost { ticket, lost });
-            }
+            let outcome = match had_it {
+                Some(_) => Outcome::Unknown,
+                None => Outcome::NotDelivered,
+            };
+            let why = Why::Quit;
+            let lost = Lost { outcome, why };
+            outputs.push_back(Output::Lost { ticket, lost });
         }
-        self.drain(Why::Quit, outputs);
     }
 
-    fn remember(&mut self, op: Op, ticket: Ticket) {
+    fn remember(&mut self, late: Late) {
         if self.late.len() == MAX_LATE {
             self.late.pop_front();
         }
-        self.late.push_back((op, ticket));
+        self.late.push_back(late);
     }
 
     fn op_of(&self, ticket: Ticket) -> Option<Op> {
-        self.tickets
+        self.waiting
             .iter()
-            .find(|(_, known)| **known == ticket)
+            .find(|(_, waiting)| waiting.ticket == ticket)
             .map(|(op, _)| *op)
     }
 
-    /// The plugin treats it as opaque; the real server sends UUIDs, so this has their form. It stays over a redelivery.
+    /// The plugin treats it as opaque; the real server sends UUIDs, so this has their form. It stays
+    /// over a redelivery.
     fn id_of(&self, op: Op) -> String {
         format!("{}-{:012x}", self.id_prefix, op.get())
     }
 
-    fn op_from(&self, id: &str) -> Option<Op> {
+    /// The operation with this id that some editor had, and the connection that had it last.
+    fn op_from(&self, id: &str) -> Option<(Op, Link)> {
         let number = id.strip_prefix(&self.id_prefix)?.strip_prefix('-')?;
         let number = u64::from_str_radix(number, 16).ok()?;
-        self.running
-            .as_ref()
-            .map(|running| running.op)
+        let (seat, running) = (self.seat.as_ref(), self.running.as_ref());
+        let running = seat.zip(running).map(|(seat, now)| (now.op, seat.link));
+        let late = self.late.iter().map(|late| (late.op, late.link));
+        let again = self.waiting.iter();
+        let again = again.filter_map(|(op, waiting)| Some((*op, waiting.had_it?)));
+        running
             .into_iter()
-            .chain(self.late.iter().map(|(op, _)| *op))
-            .find(|op| op.get() == number)
+            .chain(late)
+            .chain(again)
+            .find(|(op, _)| op.get() == number)
     }
 }
 
