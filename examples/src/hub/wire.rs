@@ -90,7 +90,7 @@ enum ToPlugin<'a> {
 }
 
 impl Said {
-    /// Reads a message. What is of no use costs no memory.
+    /// Reads a message. Only results are built in memory; what is of no use is skipped.
     pub fn read(message: &Message) -> Self {
         Self {
             what: message
