@@ -22,11 +22,11 @@ fn resident() -> usize {
     kib.expect("a number").parse::<usize>().expect("a number") * 1024
 }
 
-/// Messages of about 4 MiB each: of no use, or of use once.
+/// Messages of about 2 MiB each: of no use, or of use once.
 fn large() -> [Value; 4] {
-    let text = "x".repeat(4 * MIB);
-    let zeros = vec![0; 2 * MIB];
-    let tools = vec![json!({"name": "tool", "description": "d"}); 4 * MIB / 32];
+    let text = "x".repeat(2 * MIB);
+    let zeros = vec![0; MIB];
+    let tools = vec![json!({"name": "tool", "description": "d"}); 2 * MIB / 32];
     [
         json!({"type": "fly", "text": text}),
         json!({"type": "command_result", "id": "nobody's", "result": {"zeros": zeros}}),
@@ -63,9 +63,9 @@ async fn useless_messages_leave_no_mark() {
     // The first of each kind shows what reading takes; after that nothing may come on top.
     let plugins = talk(plugins, &texts, 4).await;
     let before = resident();
-    let plugins = talk(plugins, &texts, 8).await;
+    let plugins = talk(plugins, &texts, 6).await;
     let grown = resident().saturating_sub(before) / MIB;
-    assert!(grown < 64, "{grown} MiB more after 128 MiB of messages");
+    assert!(grown < 32, "{grown} MiB more after 48 MiB of messages");
     assert_eq!(server.hub.sockets(), (4, 0), "all are still welcome");
     drop(plugins);
     server.stop().await;
