@@ -63,7 +63,7 @@ impl Server {
                 health: seen.borrow().clone(),
             })
         });
-        let started = Http::start(listener, &hub, &calls, origins);
+        let started = Http::start(listener, &calls, origins);
         Self {
             hub,
             calls,

@@ -260,3 +260,34 @@ async fn a_plugin_that_stopped_waiting_for_its_own_main_loop_leaves_the_outcome_
     assert!(answer.text.contains(error), "{answer:?}");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_server_that_goes_down_answers_every_call_and_tells_every_editor() {
+    let server = Server::start(Budget::default());
+    let mut plugin = Plugin::register(&server, "Raw", "0123456789abcdef").await;
+    plugin.expect("registered").await;
+    let (first, second) = (Session::begin(server.port).await, server.client().await);
+    let running = tokio::spawn(async move { first.call("manage_gameobject", create("A")).await });
+    plugin.expect("execute").await;
+    let queued = tokio::spawn(async move {
+        let answer = second.call("manage_gameobject", create("B")).await;
+        (answer, second)
+    });
+    server.queued(1).await;
+    let stopped = tokio::spawn(server.stop());
+    let (running, (queued, _client)) = (running.await.unwrap(), queued.await.unwrap());
+    assert_eq!(running.outcome(), Some("unknown"), "{running:?}");
+    assert_eq!(queued.outcome(), Some("not_delivered"), "{queued:?}");
+    assert_eq!(queued.value["retryable"], true);
+    for answer in [running, queued] {
+        assert_eq!(answer.value["cause"], "shutting_down", "{answer:?}");
+    }
+    // Never the second call: it was withdrawn.
+    let end = plugin.next().await.unwrap_err();
+    assert_eq!(
+        end.kind().cause(),
+        "reloading",
+        "1012: the host will be back"
+    );
+    stopped.await.unwrap();
+}

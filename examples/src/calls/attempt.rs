@@ -24,13 +24,13 @@ impl Calls {
             .submit(hash, request, caller.owner.clone())
             .map_err(|why| self.refused(hash, &why))?;
         let id = call.id().to_owned();
-        let stuck = loop {
+        let end = loop {
             tokio::select! {
                 biased;
                 event = call.event() => match event {
                     // A client that hears of progress waits on; the other gets what is known.
                     Event::Stuck if caller.progress.is_some() => {}
-                    Event::Stuck => break true,
+                    Event::Stuck => break Patience::Plugins,
                     event => return self.over(hash, &command, event).map_err(|end| end.operation(id)),
                 },
                 () = caller.gone() => {
@@ -38,7 +38,8 @@ impl Calls {
                     tracing::debug!(command, id, ?abandoned, "the client gave a call up");
                     return Err(End::of(given_up()).operation(id));
                 }
-                () = until(clock.answer_by) => break false,
+                () = self.stopping.cancelled() => break Patience::Servers,
+                () = until(clock.answer_by) => break Patience::Clients,
                 () = tokio::time::sleep_until(clock.next_progress.into()) => {
                     let standing = call.standing();
                     self.say(caller, clock, standing, self.editor(hash).as_ref()).await;
@@ -59,20 +60,16 @@ impl Calls {
             },
         };
         let (editor, port) = (self.editor(hash), (self.port)());
-        let ending = if stuck {
-            diagnose::stuck(now(), &command, editor.as_ref())
-        } else {
-            let spent = clock
-                .answer_by
-                .map_or(Duration::ZERO, |by| by - clock.started);
-            diagnose::budget_spent(
-                now(),
-                standing,
-                spent,
-                &command,
-                editor.as_ref(),
-                port.as_ref(),
-            )
+        let ending = match end {
+            Patience::Plugins => diagnose::stuck(now(), &command, editor.as_ref()),
+            Patience::Servers => diagnose::shutting_down(standing),
+            Patience::Clients => {
+                let spent = clock
+                    .answer_by
+                    .map_or(Duration::ZERO, |by| by - clock.started);
+                let (editor, port) = (editor.as_ref(), port.as_ref());
+                diagnose::budget_spent(now(), standing, spent, &command, editor, port)
+            }
         };
         Err(End::of(ending).operation(id))
     }
@@ -105,6 +102,16 @@ impl Calls {
             port.as_ref(),
         ))
     }
+}
+
+/// Whose patience ended while the editor had not answered.
+enum Patience {
+    /// The command's own time-out passed.
+    Plugins,
+    /// The client may be about to give up.
+    Clients,
+    /// This server goes down.
+    Servers,
 }
 
 /// How one try ended without an answer.

@@ -302,6 +302,25 @@ pub fn stuck(now: Instant, command: &str, editor: Option<&Instance>) -> Ending {
     )
 }
 
+/// This server goes down, and with it whoever could say later what became of the call.
+pub fn shutting_down(standing: Option<Standing>) -> Ending {
+    let what = "This server is shutting down.";
+    match standing {
+        Some(Standing::Running) => Ending::new(
+            Outcome::Unknown,
+            "shutting_down",
+            format!(
+                "{what} The editor was still at work. Whether the call took effect is not known: look at the scene or the file before you send it again."
+            ),
+        ),
+        _ => Ending::new(
+            Outcome::NotDelivered,
+            "shutting_down",
+            format!("{what} The call was not delivered; send it again when the server is back."),
+        ),
+    }
+}
+
 /// The plugin gave up waiting for its own main loop. The command keeps running in the editor.
 pub fn plugin_timed_out(error: &str) -> Ending {
     Ending::new(

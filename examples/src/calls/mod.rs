@@ -21,6 +21,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use target::NoTarget;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// With no editor ever seen, this much is enough for one that is just starting.
 const NO_EDITOR_YET: Duration = Duration::from_secs(20);
@@ -42,6 +44,8 @@ pub struct Calls {
     budget: Budget,
     port: Arc<dyn Fn() -> Option<Port> + Send + Sync>,
     endings: Arc<Mutex<Endings>>,
+    stopping: CancellationToken,
+    under_way: TaskTracker,
 }
 
 /// One call's clock.
@@ -64,6 +68,8 @@ impl Calls {
             budget,
             port: Arc::new(port),
             endings: Arc::default(),
+            stopping: CancellationToken::new(),
+            under_way: TaskTracker::new(),
         }
     }
 
@@ -98,6 +104,10 @@ impl Calls {
         selector: Option<&str>,
         call: &Call,
     ) -> Result<Reply, Ending> {
+        let _under_way = self.under_way.token();
+        if self.stopping.is_cancelled() {
+            return Err(diagnose::shutting_down(None));
+        }
         let started = now();
         let budget = if caller.progress.is_some() {
             None
@@ -115,6 +125,16 @@ impl Calls {
             self.keep(caller, hash, ending);
         }
         ended
+    }
+
+    /// Takes no more calls, answers those that are under way with what is known of them, and returns when all are answered.
+    ///
+    /// # Cancel safety
+    /// Dropping the future only stops waiting.
+    pub async fn stop(&self) {
+        self.stopping.cancel();
+        self.under_way.close();
+        self.under_way.wait().await;
     }
 
     /// What became of an operation: its result, or what is known of it.
@@ -224,6 +244,7 @@ impl Calls {
             tokio::select! {
                 _ = changes.changed() => {}
                 () = caller.gone() => return Err(given_up()),
+                () = self.stopping.cancelled() => return Err(diagnose::shutting_down(None)),
                 () = tokio::time::sleep_until(clock.next_progress.into()) => {
                     self.say(caller, clock, None, None).await;
                 }

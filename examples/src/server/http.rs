@@ -9,7 +9,7 @@ use super::health;
 use super::mcp::UnityMcp;
 use super::sessions::Sessions;
 use crate::calls::{Calls, Port};
-use crate::hub::{Hub, socket};
+use crate::hub::socket;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
@@ -47,6 +47,12 @@ const SESSION_IDLE: Duration = Duration::from_secs(1_800);
 
 /// How long the end waits for answers that are on their way.
 const DRAIN: Duration = Duration::from_secs(2);
+
+/// From a call's answer until it is on the wire: rmcp does not say when it is, and cuts its streams when it is stopped.
+const FLUSH: Duration = Duration::from_millis(100);
+
+/// How long the end waits for editors to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Takes a port on both loopback families; 0 chooses one.
 ///
@@ -87,6 +93,7 @@ pub struct Http {
     plugin: WsConfig,
     number: u16,
     health: watch::Receiver<loopback::Health>,
+    plugins: TaskTracker,
 }
 
 /// A server that runs. Dropping it stops nothing; [`stop`](Self::stop) does.
@@ -94,18 +101,19 @@ pub struct Http {
 pub struct Started {
     stop: CancellationToken,
     tasks: TaskTracker,
-    hub: Hub,
+    plugins: TaskTracker,
+    calls: Calls,
 }
 
 impl Http {
     /// Serves a port, for clients with these origins besides its own.
     pub fn start<B: Bind + 'static>(
         listener: Loopback<B>,
-        hub: &Hub,
         calls: &Calls,
         origins: Vec<Origin>,
     ) -> Started {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let plugins = TaskTracker::new();
         let number = listener.local_port();
         let guard = origins.into_iter().fold(
             Guard::new(number).max_body(MAX_BODY as u64),
@@ -120,12 +128,14 @@ impl Http {
             plugin: plugin_config(),
             number,
             health: listener.watch_health(),
+            plugins: plugins.clone(),
         });
         tasks.spawn(accept(http, listener, stop.clone(), tasks.clone()));
         Started {
             stop,
             tasks,
-            hub: hub.clone(),
+            plugins,
+            calls: calls.clone(),
         }
     }
 
@@ -181,7 +191,7 @@ impl Http {
         match upgrade(request, &self.plugin) {
             Ok((answer, connection)) => {
                 let hub = self.calls.hub().clone();
-                tokio::spawn(async move {
+                self.plugins.spawn(async move {
                     match connection.await {
                         Ok(plugin) => socket::serve(hub, plugin).await,
                         Err(error) => tracing::debug!(%error, "an upgrade came to nothing"),
@@ -215,15 +225,22 @@ impl Http {
 }
 
 impl Started {
-    /// Ends it: editors are told that the server goes down, clients get the answers that are on their way.
+    /// Ends it: clients are answered with what is known, then editors are told that the server goes down. Takes 5 s at most.
     ///
     /// # Cancel safety
     /// Dropping the future only stops waiting.
     pub async fn stop(self) {
-        self.hub.shut_down();
+        let answered = async {
+            self.calls.stop().await;
+            tokio::time::sleep(FLUSH).await;
+        };
+        let _ = tokio::time::timeout(DRAIN, answered).await;
         self.stop.cancel();
         self.tasks.close();
         let _ = tokio::time::timeout(DRAIN, self.tasks.wait()).await;
+        self.calls.hub().shut_down();
+        self.plugins.close();
+        let _ = tokio::time::timeout(GOODBYE, self.plugins.wait()).await;
     }
 }
 

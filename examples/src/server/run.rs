@@ -65,7 +65,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
             health: port_health.borrow().clone(),
         })
     });
-    let started = Http::start(listener, &hub, &calls, options.origins);
+    let started = Http::start(listener, &calls, options.origins);
     warn_of_foreign_port(number, &health.borrow());
     let editor = match options.sim {
         Some(sim) => Some(simulate(number, sim, &hub).await),
@@ -84,10 +84,10 @@ pub async fn run(options: Options) -> Result<(), Error> {
         let _ = writeln!(std::io::stdout(), "{banner}");
         stop.await;
     }
+    started.stop().await;
     if let Some(editor) = editor {
         editor.quit().await;
     }
-    started.stop().await;
     Ok(())
 }
 
