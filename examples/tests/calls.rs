@@ -1,0 +1,231 @@
+//! A call's way, without sockets: whom it is for, how long it waits, what its client hears meanwhile.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "tests wait and spawn"
+)]
+
+use examples::calls::target::{NoTarget, choose};
+use examples::calls::{Budget, Caller, Calls, Progress, diagnose};
+use examples::catalogue::Call;
+use examples::hub::{Config, Hub, Instance, State};
+use mcp_transport_core::{ErrorKind, EvictionReason, Message, Outcome};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn calls(budget: Budget) -> Calls {
+    Calls::new(Hub::new(Config::default()), budget, || None)
+}
+
+fn read() -> Call {
+    Call::read("get_editor_state", Duration::from_secs(2))
+}
+
+fn caller(progress: Option<Progress>) -> Caller {
+    Caller::new(None, CancellationToken::new(), None, progress)
+}
+
+/// What a client was told, and when.
+type Told = Arc<Mutex<Vec<(f64, String)>>>;
+
+fn listening() -> (Told, Progress) {
+    let told = Told::default();
+    let heard = told.clone();
+    let progress: Progress = Arc::new(move |done, text| {
+        heard.lock().unwrap().push((done, text));
+        Box::pin(async {})
+    });
+    (told, progress)
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_is_told_after_3_s_then_every_10_s_and_always_increases() {
+    let (told, progress) = listening();
+    let begun = tokio::time::Instant::now();
+    let calls = calls(Budget::new(HOUR, Some(Duration::from_secs(1))));
+    let ending = calls.run(&caller(Some(progress)), None, &read()).await;
+    assert_eq!(ending.unwrap_err().cause, "no_editor");
+    // With an editor that was never seen, 20 s are enough.
+    assert_eq!(begun.elapsed().as_secs(), 20);
+    let told = told.lock().unwrap();
+    let at: Vec<u64> = told.iter().map(|(done, _)| *done as u64).collect();
+    assert_eq!(at, [3, 13]);
+    assert!(told.windows(2).all(|two| two[0].0 < two[1].0));
+    assert_eq!(told[0].1, "waiting for an editor, 3 s so far");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_hears_of_no_progress_is_answered_within_its_budget() {
+    let begun = tokio::time::Instant::now();
+    let calls = calls(Budget::new(HOUR, Some(Duration::from_secs(5))));
+    let ending = calls.run(&caller(None), None, &read()).await.unwrap_err();
+    assert_eq!(
+        (ending.outcome, &*ending.cause),
+        (Outcome::NotDelivered, "no_editor")
+    );
+    assert_eq!(begun.elapsed().as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_its_progress_does_not_stop_its_own_call() {
+    let deaf: Progress = Arc::new(|_, _| Box::pin(std::future::pending()));
+    let begun = tokio::time::Instant::now();
+    let calls = calls(Budget::new(HOUR, None));
+    let ending = calls.run(&caller(Some(deaf)), None, &read()).await;
+    assert_eq!(ending.unwrap_err().cause, "no_editor");
+    assert!(begun.elapsed().as_secs() <= 21, "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_given_up_with_its_request_or_with_what_it_hangs_on() {
+    for link_ends in [false, true] {
+        let (request, link) = (CancellationToken::new(), CancellationToken::new());
+        let caller = Caller::new(None, request.clone(), Some(link.clone()), None);
+        let calls = calls(Budget::new(HOUR, None));
+        let begun = tokio::time::Instant::now();
+        let end = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            if link_ends {
+                link.cancel()
+            } else {
+                request.cancel()
+            }
+        };
+        let asked = read();
+        let (ending, ()) = tokio::join!(calls.run(&caller, None, &asked), end);
+        assert_eq!(ending.unwrap_err().cause, "cancelled");
+        assert_eq!(begun.elapsed().as_secs(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_answers_those_who_wait_and_takes_no_more() {
+    let calls = calls(Budget::new(HOUR, None));
+    let (caller, asked) = (caller(None), read());
+    let stop = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        calls.stop().await;
+    };
+    let (ending, ()) = tokio::join!(calls.run(&caller, None, &asked), stop);
+    assert_eq!(ending.unwrap_err().cause, "shutting_down");
+    let ending = calls.run(&caller, None, &asked).await.unwrap_err();
+    assert_eq!(
+        (ending.outcome, ending.retryable),
+        (Outcome::NotDelivered, true)
+    );
+    calls.stop().await;
+}
+
+/// Editors, by project and hash: the hub's own words for them.
+struct Editors {
+    state: State,
+    now: Instant,
+}
+
+impl Editors {
+    fn new() -> Self {
+        Self {
+            state: State::new(Config::default(), 7),
+            now: Instant::now(),
+        }
+    }
+
+    fn with(mut self, project: &str, hash: &str, ending: Option<ErrorKind>) -> Self {
+        let socket = self.state.open(self.now).unwrap();
+        let register = serde_json::json!({"type": "register", "project_name": project,
+            "project_hash": hash, "project_path": format!("/work/{hash}/Assets")});
+        let register = Message::from(register.to_string());
+        self.state.receive(self.now, socket, &register);
+        if let Some(ending) = ending {
+            self.state.gone(self.now, socket, ending, &[]);
+        }
+        while self.state.poll_output().is_some() {}
+        self
+    }
+
+    fn instances(&self) -> Vec<Instance> {
+        self.state.instances()
+    }
+
+    /// The hash that a selector means.
+    fn choose(&self, selector: Option<&str>) -> Result<String, NoTarget> {
+        choose(self.now, &self.instances(), selector)
+    }
+}
+
+const AWAY: Option<ErrorKind> = Some(ErrorKind::Disconnected);
+const QUIT: Option<ErrorKind> = Some(ErrorKind::Evicted(EvictionReason::ShuttingDown));
+
+#[test]
+fn an_editor_is_chosen_by_whatever_names_only_it() {
+    let editors = Editors::new()
+        .with("Game", "aa11", None)
+        .with("Game", "aa22", None)
+        .with("Tools", "bb33", None)
+        .with("aa", "cc44", None);
+    for (selector, hash) in [
+        ("Game@aa11", "aa11"),
+        ("Game@aa2", "aa22"),
+        ("aa22", "aa22"),
+        ("bb", "bb33"),
+        ("Tools", "bb33"),
+        (" Tools ", "bb33"),
+        ("/work/aa11/Assets", "aa11"),
+        // A whole name beats the beginning of a hash.
+        ("aa", "cc44"),
+    ] {
+        let chosen = editors.choose(Some(selector));
+        assert_eq!(chosen.as_deref(), Ok(hash), "{selector}");
+    }
+    // An empty name is nobody's.
+    for selector in ["@bb33", "Game", "aa1x", "Game@", "Tools@aa"] {
+        assert!(editors.choose(Some(selector)).is_err(), "{selector}");
+    }
+    let Err(NoTarget::Ambiguous { candidates }) = editors.choose(Some("Game")) else {
+        panic!("two bear that name");
+    };
+    assert_eq!(candidates, ["Game@aa11", "Game@aa22"]);
+    for nothing in [None, Some(""), Some("  ")] {
+        let chosen = editors.choose(nothing);
+        assert!(
+            matches!(chosen, Err(NoTarget::Ambiguous { .. })),
+            "{chosen:?}"
+        );
+    }
+}
+
+#[test]
+fn an_unnamed_call_is_for_the_only_editor_that_it_can_mean() {
+    let only = |editors: Editors| editors.choose(None);
+    assert_eq!(only(Editors::new()), Err(NoTarget::Nobody));
+    for ending in [None, AWAY, QUIT] {
+        assert_eq!(
+            only(Editors::new().with("A", "a", ending)).as_deref(),
+            Ok("a")
+        );
+    }
+    // One that quit is not meant while another is there, or comes back.
+    for ending in [None, AWAY] {
+        let editors = Editors::new().with("A", "a", QUIT).with("B", "b", ending);
+        assert_eq!(only(editors).as_deref(), Ok("b"));
+    }
+    // One that is expected back may be; after two minutes it no longer is.
+    let mut editors = Editors::new().with("A", "a", AWAY).with("B", "b", None);
+    assert!(matches!(
+        editors.choose(None),
+        Err(NoTarget::Ambiguous { .. })
+    ));
+    editors.now += Duration::from_secs(121);
+    assert_eq!(editors.choose(None).as_deref(), Ok("b"));
+}
+
+#[test]
+fn an_operation_that_nobody_knows_is_unknown_and_not_to_be_sent_again() {
+    let ending = diagnose::unknown_operation();
+    assert_eq!(ending.outcome, Outcome::Unknown);
+    assert!(!ending.retryable);
+}
