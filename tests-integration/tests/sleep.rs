@@ -1,6 +1,6 @@
 //! The lid closes for eight hours over a hub that holds calls, on both kinds of clock.
 //!
-//! Time stands still here: sockets are pipes in memory, and the clocks go where the test moves them.
+//! Time stands still here: sockets are pipes in memory, and clocks go where the test moves them.
 #![allow(
     clippy::disallowed_methods,
     missing_docs,
@@ -97,7 +97,7 @@ impl Machine {
     }
 }
 
-/// A plugin in the background that pongs every 5 s and when it is asked, and counts how often it was.
+/// A plugin in the background that pongs every 5 s and when asked, and counts how often it was.
 fn living(plugin: Plugin) -> watch::Receiver<usize> {
     let (pings, counted) = watch::channel(0);
     let mut socket: WsTransport = plugin.into_inner();

@@ -1,4 +1,5 @@
-//! Results that came when nobody waited any more: kept for a while, for whoever asks by the operation's id.
+//! Results that came when nobody waited any more: kept for a while, for whoever asks by the
+//! operation's id.
 
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -25,7 +26,7 @@ const MAX_BYTES: usize = 16 * 1024 * 1024;
 const KEEP: Duration = Duration::from_secs(600);
 
 impl Late {
-    /// Keeps a result. One that is over the limit by itself is dropped; the oldest make room otherwise.
+    /// Keeps a result. One that is over the limit by itself is dropped; else the oldest make room.
     pub(super) fn keep(
         &mut self,
         now: Instant,

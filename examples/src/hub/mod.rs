@@ -7,11 +7,13 @@
     reason = "the shell around the pure state owns its clock and its timer"
 )]
 
+mod call;
 mod late;
 pub mod socket;
 pub mod state;
 mod wire;
 
+pub use call::{Call, Event};
 pub use state::{
     Config, Instance, Lost, Phase, Refused, Request, Said, SocketId, Standing, State, Ticket, Why,
 };
@@ -72,18 +74,6 @@ struct Waiting {
 struct Owned {
     id: String,
     owner: Option<String>,
-}
-
-/// What happens to a call.
-#[derive(Debug)]
-#[expect(clippy::exhaustive_enums, reason = "the caller must act on each")]
-pub enum Event {
-    /// The editor's envelope.
-    Answered(Value),
-    /// No answer will come.
-    Lost(Lost),
-    /// It runs for longer than it may. It may still be answered.
-    Stuck,
 }
 
 /// What a socket's task is told.
@@ -175,13 +165,7 @@ impl Hub {
             inner.calls.insert(ticket, Waiting { events, owned });
             Ok(ticket)
         })?;
-        Ok(Call {
-            hub: self.clone(),
-            ticket,
-            id,
-            events: receiver,
-            over: false,
-        })
+        Ok(Call::new(self.clone(), ticket, id, receiver))
     }
 
     /// The late result of an operation, if it came, and if the one who asks is the one who called.
@@ -373,58 +357,6 @@ impl Inner {
         };
         if let Some((_, owned)) = self.given_up.remove(at) {
             self.late.keep(now, owned.id, owned.owner, envelope);
-        }
-    }
-}
-
-/// One call on its way. Dropping it gives the call up: what is queued is withdrawn, what runs is
-/// left to run, and its result is kept.
-#[derive(Debug)]
-pub struct Call {
-    hub: Hub,
-    ticket: Ticket,
-    id: String,
-    events: mpsc::Receiver<Event>,
-    over: bool,
-}
-
-impl Call {
-    /// The operation's id: 128 random bits in hex, by which a late result can be asked for.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// Where the call is; `None` once it is over.
-    pub fn standing(&self) -> Option<Standing> {
-        self.hub.lock().state.standing(self.ticket)
-    }
-
-    /// What happens next. After [`Event::Answered`] and [`Event::Lost`] nothing does.
-    ///
-    /// # Cancel safety
-    /// This method is cancel safe: an event that was not returned is returned next time.
-    pub async fn event(&mut self) -> Event {
-        match self.events.recv().await {
-            Some(event) => {
-                self.over = !matches!(event, Event::Stuck);
-                event
-            }
-            // The hub ends every call with an event; without one there is nobody left to wait for.
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Gives the call up. If it was over, [`event`](Self::event) still returns how.
-    pub fn abandon(&mut self) -> Abandoned {
-        self.over = true;
-        self.hub.abandon(self.ticket)
-    }
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        if !self.over {
-            self.hub.abandon(self.ticket);
         }
     }
 }

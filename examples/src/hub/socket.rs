@@ -14,8 +14,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
-/// Speaks with one plugin until its socket ends. One too many that has not registered is closed with
-/// 1013.
+/// Speaks with one plugin until its socket ends. One too many that has not registered is closed
+/// with 1013.
 ///
 /// # Cancel safety
 /// Dropping the future drops the socket without a goodbye, and tells the hub nothing: spawn it.

@@ -83,7 +83,7 @@ enum ToPlugin<'a> {
     Execute {
         id: &'a str,
         name: &'a str,
-        params: &'a Value,
+        params: &'a RawValue,
         timeout: f64,
     },
     Ping,
@@ -154,7 +154,7 @@ pub(super) fn registered(session_id: &str) -> Message {
 }
 
 /// The plugin reads the time-out as whole seconds, and takes at least one.
-pub(super) fn execute(id: &str, name: &str, params: &Value, timeout: Duration) -> Message {
+pub(super) fn execute(id: &str, name: &str, params: &RawValue, timeout: Duration) -> Message {
     message(&ToPlugin::Execute {
         id,
         name,
@@ -199,7 +199,12 @@ mod tests {
             r#"{"type":"registered","session_id":"s"}"#
         );
         assert_eq!(
-            text(&execute("i", "ping", &serde_json::json!({}), timeout)),
+            text(&execute(
+                "i",
+                "ping",
+                &RawValue::from_string("{}".to_owned()).unwrap(),
+                timeout
+            )),
             r#"{"type":"execute","id":"i","name":"ping","params":{},"timeout":30.0}"#
         );
         assert_eq!(text(&ping()), r#"{"type":"ping"}"#);

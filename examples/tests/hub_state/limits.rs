@@ -75,6 +75,16 @@ fn a_queue_that_is_full_refuses_by_number_and_by_size() {
 }
 
 #[test]
+fn a_command_that_no_message_can_hold_is_refused_for_what_it_is_on_the_wire() {
+    let mut hub = Hub::new();
+    hub.plugin("h");
+    let mut escaped = request("work", Replay::Never);
+    escaped.params = json!({"text": "\u{1}".repeat(12 * 1024 * 1024)});
+    let refused = hub.try_submit("h", escaped);
+    assert!(matches!(refused, Err(Refused::Full(Full::Bytes { .. }))));
+}
+
+#[test]
 fn what_is_over_leaves_no_trace_in_the_timer() {
     let mut hub = Hub::new();
     let socket = hub.plugin("h");

@@ -8,19 +8,21 @@
 //!               close 1008                                      for 10 s and is closed with 4002
 //! ```
 //!
-//! Nobody is closed for being older. The installed plugin (10.1) ignores close codes and dials again
-//! at once after each, so two editors of one project that evicted each other would never end. The
-//! seat goes to the oldest standby that was heard of late: nothing is sent to one that may be gone
-//! as well, if another is there.
+//! Nobody is closed for being older. The installed plugin (10.1) ignores close codes and dials
+//! again at once after each, so two editors of one project that evicted each other would never end.
+//! The seat goes to the oldest standby that was heard of late: nothing is sent to one that may be
+//! gone as well, if another is there.
 
+mod ids;
 mod project;
+mod seats;
 mod types;
 
 pub use types::{Instance, Lost, Output, Phase, Refused, Request, SocketId, Standing, Ticket, Why};
 
 pub use super::wire::Said;
 
-use super::wire::{self, FromPlugin, Register};
+use super::wire::{self, FromPlugin};
 use mcp_transport_core::delivery::{Abandoned, Op};
 use mcp_transport_core::{ErrorKind, EvictionReason};
 use project::Project;
@@ -66,12 +68,6 @@ impl Default for Config {
 
 /// What the welcome says of our patience; the plugin only uses it to bound its own keep-alive.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Sockets that wait for one project's seat, at most.
-const MAX_STANDBY: usize = 8;
-
-/// Who has not registered has nothing long to say: a register is a few hundred bytes.
-const MAX_BYTES_UNREGISTERED: usize = 64 * 1024;
 
 /// The hub's whole state.
 #[derive(Debug)]
@@ -290,8 +286,8 @@ impl State {
         self.forget_idle(now, self.config.forget_after);
     }
 
-    /// The machine slept, and its clock counted so much of that: every budget gets its gap back, and
-    /// every plugin is asked whether it is there, with its whole patience to answer.
+    /// The machine slept, and its clock counted so much of that: every budget gets its gap back,
+    /// and every plugin is asked whether it is there, with its whole patience to answer.
     pub fn slept(&mut self, now: Instant, counted: Duration) {
         for project in self.projects.values_mut() {
             project.slept(counted);
@@ -315,82 +311,6 @@ impl State {
             let reason = "the server is shutting down";
             self.close(now, socket, 1012, reason, Why::LinkLost);
         }
-    }
-
-    fn receive_unregistered(&mut self, now: Instant, socket: SocketId, said: Said) {
-        if said.bytes > MAX_BYTES_UNREGISTERED {
-            let reason = "more than 64 KiB before a register";
-            return self.close(now, socket, 1009, reason, Why::LinkLost);
-        }
-        match said.what {
-            FromPlugin::Register(who) => self.register(now, socket, who),
-            FromPlugin::NotJson => self.close_as_not_json(now, socket),
-            other => tracing::debug!(?other, "ignored before the register"),
-        }
-    }
-
-    fn register(&mut self, now: Instant, socket: SocketId, who: Register) {
-        let hash = who.project_hash.clone();
-        if hash.is_empty() {
-            return self.close(now, socket, 4400, "project_hash is empty", Why::LinkLost);
-        }
-        if !self.projects.contains_key(&hash) && self.projects.len() >= self.config.max_projects {
-            // Rather forget who is away than refuse who is here.
-            self.forget_idle(now, Duration::ZERO);
-            if self.projects.len() >= self.config.max_projects {
-                return self.close(now, socket, 1013, "too many projects", Why::LinkLost);
-            }
-        }
-        let project = self.projects.entry(hash.clone()).or_insert_with(|| {
-            self.last_project += 1;
-            Project::new(now, who.clone(), id_prefix(self.boot, self.last_project))
-        });
-        if project.standby().len() >= MAX_STANDBY {
-            let reason = "too many editors of one project";
-            return self.close(now, socket, 1013, reason, Why::LinkLost);
-        }
-        project.wait_for_seat(socket, who);
-        self.sockets
-            .get_mut(&socket)
-            .expect("it registered just now")
-            .project = Some(hash.clone());
-        self.outputs.push_back(Output::Changed);
-        self.fill_seat(now, &hash);
-    }
-
-    /// Gives the seat to a standby, if it is free, or held by somebody who has fallen silent.
-    fn fill_seat(&mut self, now: Instant, hash: &str) {
-        let Some(project) = self.projects.get(hash) else {
-            return;
-        };
-        let is_silent = |socket: &SocketId| {
-            self.sockets.get(socket).is_none_or(|socket| {
-                now.saturating_duration_since(socket.silent_since) > self.config.seat_silence
-            })
-        };
-        if let Some(holder) = project.holder() {
-            if is_silent(&holder) && self.is_contested(project, holder) {
-                let reason = "silent for too long while another editor of the project waited";
-                // Seats the next one on its way.
-                self.close(now, holder, 4002, reason, Why::Superseded);
-            }
-            return;
-        }
-        let heard = project.standby().find(|socket| !is_silent(socket));
-        let Some(next) = heard.or_else(|| project.standby().next()) else {
-            return;
-        };
-        let session_id = id_prefix(self.boot, next.0 << 20) + &format!("-{:012x}", next.0);
-        let project = self.projects.get_mut(hash).expect("it was just looked at");
-        project.seat(now, next, session_id, &mut self.outputs);
-    }
-
-    /// True if somebody waits for this holder's seat who was heard after it.
-    fn is_contested(&self, project: &Project, holder: SocketId) -> bool {
-        let heard = |socket| Some(self.sockets.get(&socket)?.silent_since);
-        project
-            .standby()
-            .any(|waiting| heard(waiting) > heard(holder))
     }
 
     fn socket_is_due(&mut self, now: Instant, id: SocketId) {
@@ -480,16 +400,4 @@ impl State {
         }
         self.fill_seat(now, &hash);
     }
-}
-
-/// The first four groups of a UUID (version 4 by its form).
-fn id_prefix(boot: u64, number: u64) -> String {
-    let mixed = boot ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let (high, low) = (mixed >> 32, mixed & 0xFFFF_FFFF);
-    format!(
-        "{high:08x}-{:04x}-4{:03x}-8{:03x}",
-        low >> 16,
-        low & 0xFFF,
-        (boot >> 52) & 0xFFF
-    )
 }

@@ -1,5 +1,6 @@
 //! One project: its queue, its seat, and who waits for the seat.
 
+use super::ids::Ids;
 use super::types::{
     Instance, Lost, Output, Phase, Refused, Request, SocketId, Standing, Ticket, Why,
 };
@@ -9,6 +10,7 @@ use mcp_transport_core::delivery::{
     Abandoned, Answer, Cause, Delivery, Limits, Link, Op, Output as Delivered, Submit,
 };
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +20,7 @@ pub(super) struct Project {
     /// Who has the seat, or had it last.
     who: Register,
     phase: Phase,
-    delivery: Delivery<Arc<Request>>,
+    delivery: Delivery<Arc<Command>>,
     seat: Option<Seat>,
     standby: VecDeque<(SocketId, Register)>,
     waiting: BTreeMap<Op, Waiting>,
@@ -31,7 +33,15 @@ pub(super) struct Project {
     seatings: u64,
     last_gap: Option<Duration>,
     custom_tools: usize,
-    id_prefix: String,
+    ids: Ids,
+}
+
+/// A request as it goes out: its parameters are text from the first, whose size is what it costs.
+#[derive(Debug)]
+struct Command {
+    name: String,
+    params: Box<RawValue>,
+    timeout: Duration,
 }
 
 /// A client that waits for an operation.
@@ -72,11 +82,15 @@ const WINDOW: usize = 1;
 /// How much longer than the wire's time-out we wait: by then the plugin has given up on its own.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// What a command is on the wire beside its name and its parameters, at most. With it, no command
+/// is larger than the queue's 64 MiB, which is what one message may have.
+const ENVELOPE: usize = 128;
+
 /// As many late answers are recognised as the delivery remembers.
 const MAX_LATE: usize = 256;
 
 impl Project {
-    pub(super) fn new(now: Instant, who: Register, id_prefix: String) -> Self {
+    pub(super) fn new(now: Instant, who: Register, ids: Ids) -> Self {
         Self {
             who,
             phase: Phase::Away { since: now },
@@ -91,7 +105,7 @@ impl Project {
             seatings: 0,
             last_gap: None,
             custom_tools: 0,
-            id_prefix,
+            ids,
         }
     }
 
@@ -195,13 +209,18 @@ impl Project {
         if matches!(self.phase, Phase::Quit { .. }) {
             return Err(Refused::Quit);
         }
+        let params = to_raw_value(&request.params).expect("JSON values always serialise");
         let submit = Submit {
-            bytes: request.command.len() + weight(&request.params),
+            bytes: request.command.len() + params.get().len() + ENVELOPE,
             replay: request.replay,
             answered: true,
             hold: request.hold,
             run: request.timeout + GRACE,
-            payload: Arc::new(request),
+            payload: Arc::new(Command {
+                name: request.command,
+                params,
+                timeout: request.timeout,
+            }),
         };
         let op = self.delivery.submit(now, submit).map_err(Refused::Full)?;
         let waiting = Waiting {
@@ -344,17 +363,17 @@ impl Project {
             return;
         };
         while let Some(handout) = self.delivery.take(now, seat.link) {
-            let Request {
-                command,
+            let Command {
+                name,
                 params,
                 timeout,
-                ..
             } = &*handout.payload;
-            let message = wire::execute(&self.id_of(handout.op), command, params, *timeout);
+            let id = self.ids.of(handout.op.get());
+            let message = wire::execute(&id, name, params, *timeout);
             self.running = Some(Running {
                 op: handout.op,
                 ticket: self.waiting[&handout.op].ticket,
-                command: command.clone(),
+                command: name.clone(),
                 since: now,
                 stuck: false,
             });
@@ -429,16 +448,9 @@ impl Project {
             .map(|(op, _)| *op)
     }
 
-    /// The plugin treats it as opaque; the real server sends UUIDs, so this has their form. It stays
-    /// over a redelivery.
-    fn id_of(&self, op: Op) -> String {
-        format!("{}-{:012x}", self.id_prefix, op.get())
-    }
-
     /// The operation with this id that some editor had, and the connection that had it last.
     fn op_from(&self, id: &str) -> Option<(Op, Link)> {
-        let number = id.strip_prefix(&self.id_prefix)?.strip_prefix('-')?;
-        let number = u64::from_str_radix(number, 16).ok()?;
+        let number = self.ids.number(id)?;
         let (seat, running) = (self.seat.as_ref(), self.running.as_ref());
         let running = seat.zip(running).map(|(seat, now)| (now.op, seat.link));
         let late = self.late.iter().map(|late| (late.op, late.link));
@@ -449,20 +461,5 @@ impl Project {
             .chain(late)
             .chain(again)
             .find(|(op, _)| op.get() == number)
-    }
-}
-
-/// About what a value costs to keep.
-fn weight(value: &Value) -> usize {
-    match value {
-        Value::String(text) => text.len() + 16,
-        Value::Array(items) => items.iter().map(weight).sum::<usize>() + 16,
-        Value::Object(map) => {
-            map.iter()
-                .map(|(key, value)| key.len() + weight(value))
-                .sum::<usize>()
-                + 16
-        }
-        _ => 16,
     }
 }
