@@ -9,7 +9,7 @@
 use examples::calls::target::{NoTarget, choose};
 use examples::calls::{Budget, Caller, Calls, Progress, diagnose};
 use examples::catalogue::Call;
-use examples::hub::{Config, Hub, Instance, State};
+use examples::hub::{Config, Hub, Instance, Said, State};
 use mcp_transport_core::{ErrorKind, EvictionReason, Message, Outcome};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -139,7 +139,7 @@ impl Editors {
         let register = serde_json::json!({"type": "register", "project_name": project,
             "project_hash": hash, "project_path": format!("/work/{hash}/Assets")});
         let register = Message::from(register.to_string());
-        self.state.receive(self.now, socket, &register);
+        self.state.receive(self.now, socket, Said::read(&register));
         if let Some(ending) = ending {
             self.state.gone(self.now, socket, ending, &[]);
         }
