@@ -45,7 +45,7 @@ pub struct Caller {
     pub owner: Option<String>,
     /// The client cancelled this call.
     pub cancelled: CancellationToken,
-    /// What the call hangs on ended: the client's session or, where there are none, its connection.
+    /// What the call hangs on besides: the client's session.
     pub link: Option<CancellationToken>,
     /// Where the client wants to hear of progress, if it does.
     pub progress: Option<Progress>,

@@ -14,7 +14,7 @@ use crate::catalogue::{Call, Reply, Verdict, Verify};
 use crate::hub::{self, Hub, Instance, Request, Why};
 use after::{verified, waits_for_readiness};
 use attempt::{CANCELLED, answered, given_up};
-use ended::{Ended, Endings};
+use ended::Endings;
 use mcp_transport_core::delivery::Replay;
 use mcp_transport_core::{Ending, Outcome};
 use std::fmt;
@@ -122,7 +122,7 @@ impl Calls {
         let hash = self.target(caller, selector, &mut clock).await?;
         let ended = self.settle(caller, &hash, call, &mut clock).await;
         if let Err(ending) = &ended {
-            self.keep(caller, hash, ending);
+            self.keep(caller, ending);
         }
         ended
     }
@@ -143,47 +143,30 @@ impl Calls {
     /// A bad ending: it was not delivered, still runs, or nobody can know; `unknown_operation` if this server knows no such
     /// operation of this owner's.
     pub fn operation(&self, id: &str, owner: Option<&str>) -> Result<Reply, Ending> {
-        // What a client without a session left behind may be read by whoever knows its id.
-        let late = self.hub.late_result(id, owner);
-        if let Some(envelope) = late.or_else(|| self.hub.late_result(id, None)) {
+        // What a client without a session left behind may be read by whoever knows its id. Asked before the result, since an
+        // operation that ends in between leaves one.
+        let owners = [owner, None];
+        let running = owners.iter().any(|it| self.hub.is_running(id, *it));
+        let late = owners.iter().find_map(|it| self.hub.late_result(id, *it));
+        if let Some(envelope) = late {
             return answered(&envelope).map_err(|ending| ending.operation_id(id));
         }
-        let ended = {
-            let mut endings = self.endings.lock().unwrap_or_else(PoisonError::into_inner);
-            endings.get(now(), id, owner).cloned()
-        };
-        Err(match ended {
-            Some(ended) if ended.ending.outcome == Outcome::Running => {
-                let editor = self.editor(&ended.hash);
-                let same_link = editor.is_some_and(|editor| {
-                    editor.session_id.is_some() && editor.session_id == ended.session_id
-                });
-                if same_link {
-                    diagnose::still_running()
-                } else {
-                    diagnose::ran_out_of_sight()
-                }
-            }
-            Some(ended) => ended.ending,
-            None if self.hub.is_running(id, owner) => diagnose::still_running(),
+        let mut endings = self.endings.lock().unwrap_or_else(PoisonError::into_inner);
+        let ending = match endings.get(now(), id, owner) {
+            _ if running => diagnose::still_running(),
+            Some(ending) if ending.outcome == Outcome::Running => diagnose::ran_out_of_sight(),
+            Some(ending) => ending.clone(),
             None => diagnose::unknown_operation(),
-        }
-        .operation_id(id))
+        };
+        Err(ending.operation_id(id))
     }
 
-    fn keep(&self, caller: &Caller, hash: String, ending: &Ending) {
+    fn keep(&self, caller: &Caller, ending: &Ending) {
         // Nobody was told the id of a call that was given up.
-        if ending.operation_id.is_none() || ending.cause == CANCELLED {
-            return;
+        if ending.operation_id.is_some() && ending.cause != CANCELLED {
+            let mut endings = self.endings.lock().unwrap_or_else(PoisonError::into_inner);
+            endings.keep(now(), caller.owner.clone(), ending.clone());
         }
-        let ended = Ended {
-            ending: ending.clone(),
-            owner: caller.owner.clone(),
-            session_id: self.editor(&hash).and_then(|editor| editor.session_id),
-            hash,
-        };
-        let mut endings = self.endings.lock().unwrap_or_else(PoisonError::into_inner);
-        endings.keep(now(), ended);
     }
 
     /// Makes a call, reads back what a reload ate, and makes it again where a read proves that it did not take effect.

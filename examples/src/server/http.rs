@@ -4,7 +4,6 @@
     reason = "the shell that owns the connections' tasks"
 )]
 
-use super::exchange::Exchange;
 use super::health;
 use super::mcp::UnityMcp;
 use super::sessions::Sessions;
@@ -33,7 +32,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(super) type Body = BoxBody<Bytes, Infallible>;
+type Body = BoxBody<Bytes, Infallible>;
 type Mcp = StreamableHttpService<UnityMcp, LocalSessionManager>;
 
 /// Connections at once, plugins and event streams included. What comes on top is closed at once.
@@ -163,7 +162,7 @@ impl Http {
         response
     }
 
-    async fn route(&self, mut request: Request<Incoming>) -> Response<Body> {
+    async fn route(&self, request: Request<Incoming>) -> Response<Body> {
         match request.uri().path() {
             "/mcp" | "/mcp/" => {
                 if request.method() == Method::DELETE
@@ -174,8 +173,7 @@ impl Http {
                 {
                     self.sessions.end(id);
                 }
-                let exchange = Exchange::begin(&mut request);
-                exchange.answer(self.mcp.handle(request).await)
+                self.mcp.handle(request).await
             }
             "/hub/plugin" => self.plugin(request),
             "/health" if matches!(*request.method(), Method::GET | Method::HEAD) => self.health(),

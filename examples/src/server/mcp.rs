@@ -1,7 +1,6 @@
 //! MCP towards one client, on rmcp: one of these for each.
 
 use super::answer;
-use super::exchange::Exchange;
 use super::health;
 use super::sessions::Session;
 use crate::calls::{Caller, Calls, Progress, diagnose};
@@ -19,7 +18,6 @@ use serde_json::{Map, Value, json};
 use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 /// The server as one client sees it.
 pub struct UnityMcp {
@@ -147,11 +145,9 @@ impl UnityMcp {
     }
 
     fn caller(&self, context: &RequestContext<RoleServer>) -> Caller {
-        // Hanging up cancels a call of 2026-07-28; in the protocols before it, only the session's end does.
-        let link = match (&self.session, session_id(context)) {
-            (_, None) => exchange(context),
-            (session, Some(id)) => session.as_ref().map(|session| session.token(&id)),
-        };
+        // Without a session a call hangs on its connection, which rmcp watches.
+        let session = self.session.as_ref().zip(session_id(context));
+        let link = session.map(|(session, id)| session.token(&id));
         Caller::new(
             self.owner(context),
             context.ct.clone(),
@@ -289,12 +285,6 @@ fn session_id(context: &RequestContext<RoleServer>) -> Option<String> {
     let parts = context.extensions.get::<::http::request::Parts>()?;
     let id = parts.headers.get("mcp-session-id")?.to_str().ok()?;
     (!is_modern(context)).then(|| id.to_owned())
-}
-
-fn exchange(context: &RequestContext<RoleServer>) -> Option<CancellationToken> {
-    let parts = context.extensions.get::<::http::request::Parts>()?;
-    let Exchange(over) = parts.extensions.get()?;
-    Some(over.clone())
 }
 
 fn progress(context: &RequestContext<RoleServer>) -> Option<Progress> {

@@ -1,7 +1,6 @@
 //! The Unity MCP server: MCP towards clients, the plugin hub towards editors, on one port.
 
 mod answer;
-mod exchange;
 pub mod flags;
 mod health;
 mod http;
