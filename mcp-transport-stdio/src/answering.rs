@@ -6,7 +6,7 @@
 
 use futures::task::AtomicWaker;
 use futures::{Sink, Stream, ready};
-use mcp_transport_core::{Error, Message};
+use mcp_transport_core::{Error, ErrorKind, Message};
 use pin_project_lite::pin_project;
 use std::collections::VecDeque;
 use std::fmt;
@@ -192,7 +192,13 @@ impl<T: Sink<Message, Error = Error>> Answering<T> {
             if let Some(message) = this.waiting.pop_front() {
                 *this.spent = true;
                 *this.unflushed = true;
-                this.inner.as_mut().start_send(message)?;
+                match this.inner.as_mut().start_send(message) {
+                    // Under a limit that small the peer cannot be told; the others still can.
+                    Err(error) if matches!(error.kind(), ErrorKind::TooLarge { .. }) => {
+                        tracing::debug!(%error, "an answer to a bad message could not be written");
+                    }
+                    sent => sent?,
+                }
             }
             // It may have stopped reading for want of room here.
             this.wakers.reader.wake();

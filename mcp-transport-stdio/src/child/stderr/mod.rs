@@ -82,6 +82,11 @@ impl LastWords {
     }
 
     pub(super) fn into_text(self) -> Option<String> {
-        (!self.0.is_empty()).then(|| String::from_utf8_lossy(&self.0).into_owned())
+        // Colours and the like have no place in the text of an error.
+        let text: String = String::from_utf8_lossy(&self.0)
+            .chars()
+            .filter(|char| !char.is_control())
+            .collect();
+        (!text.is_empty()).then_some(text)
     }
 }
