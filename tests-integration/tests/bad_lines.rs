@@ -1,6 +1,7 @@
 //! What becomes of bad lines: rmcp's own line transport and ours, side by side, each under the same rmcp server.
 #![allow(
     clippy::disallowed_methods,
+    clippy::unwrap_used,
     missing_docs,
     reason = "tests wait and spawn"
 )]
