@@ -177,7 +177,7 @@ fn table() -> Vec<(&'static str, Vec<u8>, Said, Said)> {
             "a batch",
             ping(r#"[{"jsonrpc":"2.0","id":7,"method":"ping"}]"#),
             answer(-32600, nobody.clone()),
-            answer(-32600, nobody.clone()),
+            answer(-32600, nobody),
         ),
         (
             "CRLF",
