@@ -20,6 +20,7 @@ use mcp_transport_core::{Error, Listener};
 use std::convert::Infallible;
 use std::fmt;
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -78,7 +79,7 @@ impl WsListener {
     ///
     /// # Errors
     /// As [`Loopback::bind`].
-    pub fn bind(port: u16) -> Result<Self, Error> {
+    pub fn bind(port: u16) -> io::Result<Self> {
         Ok(Self::on(Loopback::bind(port)?))
     }
 
@@ -262,7 +263,7 @@ const TURN_AWAY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Answers without having read anything, then hears the peer out: a socket that is closed with unread bytes in it is
 /// reset, and the answer lost.
-async fn turn_away(mut stream: TcpStream) -> std::io::Result<()> {
+async fn turn_away(mut stream: TcpStream) -> io::Result<()> {
     stream.write_all(FULL).await?;
     stream.shutdown().await?;
     let mut scratch = [0; 1024];

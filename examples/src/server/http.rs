@@ -17,7 +17,6 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use mcp_transport_core::Error;
 use mcp_transport_core::guard::{Guard, HEAD_TIMEOUT, Head, MAX_HEAD, Origin};
 use mcp_transport_core::loopback::{self, Bind, Loopback};
 use mcp_transport_ws::{WsConfig, upgrade};
@@ -25,6 +24,7 @@ use rmcp::transport::streamable_http_server::session::local::LocalSessionManager
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use std::convert::Infallible;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpStream;
@@ -57,13 +57,13 @@ const GOODBYE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// If neither family has it. The text names who holds it, where the operating system tells.
-pub fn bind(port: u16) -> Result<Loopback, Error> {
+pub fn bind(port: u16) -> io::Result<Loopback> {
     Loopback::bind(port).map_err(|error| match port_holder(port) {
         Some(holder) => {
             let text = format!(
                 "port {port} is held by {holder}: end that program, or choose another port with --http-url (and set the same URL in Unity's MCP window)"
             );
-            Error::new(error.kind()).context(text).because(error)
+            io::Error::new(error.kind(), text)
         }
         None => error,
     })

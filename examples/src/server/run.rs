@@ -6,11 +6,10 @@ use super::mcp::UnityMcp;
 use crate::calls::{Budget, Calls, Port};
 use crate::hub::{Config, Hub};
 use crate::sim;
-use mcp_transport_core::Error;
 use mcp_transport_core::guard::Origin;
 use mcp_transport_core::loopback::FamilyState;
 use rmcp::ServiceExt;
-use std::io::Write;
+use std::io::{self, Write};
 use std::time::Duration;
 
 /// What the server is to do.
@@ -52,7 +51,7 @@ const EDITOR_STARTS: Duration = Duration::from_secs(2);
 ///
 /// # Cancel safety
 /// Dropping the future drops the client on the pipes; what serves the port goes on until the runtime ends.
-pub async fn run(options: Options) -> Result<(), Error> {
+pub async fn run(options: Options) -> io::Result<()> {
     let listener = http::bind(options.port)?;
     let stop = stop_signal();
     tokio::pin!(stop);
@@ -74,14 +73,14 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let banner = banner(number, &hub, editor.is_some());
     if options.stdio {
         // Nothing but protocol may reach standard output.
-        let _ = writeln!(std::io::stderr(), "{banner}");
+        let _ = writeln!(io::stderr(), "{banner}");
         tokio::select! {
             () = serve_pipes(calls) => {}
             () = stop => {}
         }
     } else {
         // Whoever started us may have closed it already.
-        let _ = writeln!(std::io::stdout(), "{banner}");
+        let _ = writeln!(io::stdout(), "{banner}");
         stop.await;
     }
     started.stop().await;

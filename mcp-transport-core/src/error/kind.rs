@@ -153,7 +153,8 @@ pub(super) const fn of_io(kind: io::ErrorKind) -> ErrorKind {
         io::ErrorKind::TimedOut => ErrorKind::TimedOut,
         io::ErrorKind::InvalidData => ErrorKind::Malformed,
         io::ErrorKind::PermissionDenied => ErrorKind::Unauthorized,
-        io::ErrorKind::Unsupported => ErrorKind::Incompatible,
+        // The port is another program's.
+        io::ErrorKind::AddrInUse | io::ErrorKind::Unsupported => ErrorKind::Incompatible,
         _ => ErrorKind::Disconnected,
     }
 }

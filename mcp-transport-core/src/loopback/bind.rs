@@ -6,8 +6,6 @@ use std::task::{Context, Poll};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::{Error, ErrorKind};
-
 /// Makes listening sockets: [`Tcp`], or whatever a test puts in its place.
 pub trait Bind: fmt::Debug + Send {
     /// What it makes.
@@ -78,12 +76,13 @@ impl Bind for Tcp {
 pub(super) fn adopt(
     socket: std::net::TcpListener,
     ip: IpAddr,
-) -> Result<(TcpListener, SocketAddr), Error> {
+) -> io::Result<(TcpListener, SocketAddr)> {
     let address = socket.local_addr()?;
     if address.ip() != ip {
-        return Err(Error::new(ErrorKind::Unreachable).context(format!(
-            "a socket bound to {address} was given for {ip}; bind it to {ip}"
-        )));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("a socket bound to {address} was given for {ip}; bind it to {ip}"),
+        ));
     }
     socket.set_nonblocking(true)?;
     Ok((TcpListener::from_std(socket)?, address))

@@ -13,7 +13,7 @@
 //! use mcp_transport_core::loopback::{self, Loopback};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), mcp_transport_core::Error> {
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut listener = Loopback::bind(0)?;
 //! let port = listener.local_port();
 //! let (client, (_stream, from)) = tokio::join!(loopback::connect(port), listener.accept());
@@ -35,7 +35,6 @@ pub use connect::{ATTEMPT_TIMEOUT, connect, connect_host};
 pub use family::{ABSENT_RETRY, EXHAUSTED_WAIT, REBIND_WAIT, TRANSIENTS};
 pub use health::{Failure, FamilyHealth, FamilyState, Health};
 
-use crate::{Error, ErrorKind};
 use family::Family;
 
 pub mod accept_error;
@@ -74,7 +73,7 @@ impl Loopback {
     ///
     /// # Panics
     /// Outside a tokio runtime with I/O and time.
-    pub fn bind(port: u16) -> Result<Self, Error> {
+    pub fn bind(port: u16) -> io::Result<Self> {
         Self::bind_with(Tcp, port)
     }
 
@@ -91,7 +90,7 @@ impl Loopback {
     pub fn from_std(
         v4: Option<std::net::TcpListener>,
         v6: Option<std::net::TcpListener>,
-    ) -> Result<Self, Error> {
+    ) -> io::Result<Self> {
         let v4 = v4.map(|socket| bind::adopt(socket, V4)).transpose()?;
         let v6 = v6.map(|socket| bind::adopt(socket, V6)).transpose()?;
         let Some(port) = v4
@@ -99,8 +98,10 @@ impl Loopback {
             .or(v6.as_ref())
             .map(|(_, address)| address.port())
         else {
-            return Err(Error::new(ErrorKind::Unreachable)
-                .context("no socket was given to listen on; give that of 127.0.0.1 or [::1]"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "no socket was given to listen on; give that of 127.0.0.1 or [::1]",
+            ));
         };
         let (health, report4, report6) = health::board();
         let family = |given: Option<_>, report| match given {
@@ -124,10 +125,10 @@ impl<B: Bind> Loopback<B> {
     ///
     /// # Errors
     /// Only if neither family can be bound.
-    pub fn bind_with(mut binder: B, port: u16) -> Result<Self, Error> {
+    pub fn bind_with(mut binder: B, port: u16) -> io::Result<Self> {
         let (v4, v6) = bind_both(&mut binder, port);
         let (port, v4, v6) = match (v4, v6) {
-            (Err(v4), Err(v6)) => return Err(cannot_listen(port, &v4, v6)),
+            (Err(v4), Err(v6)) => return Err(cannot_listen(port, &v4, &v6)),
             (v4, v6) => (
                 port_of(&v4).or_else(|| port_of(&v6)).unwrap_or(port),
                 v4,
@@ -224,13 +225,13 @@ fn port_of<L: Accept>(listener: &io::Result<L>) -> Option<u16> {
         .map(|address| address.port())
 }
 
-fn cannot_listen(port: u16, v4: &io::Error, v6: io::Error) -> Error {
-    Error::new(ErrorKind::Unreachable)
-        .context(format!(
-            "cannot listen on port {port}: 127.0.0.1: {v4}; [::1]: {v6}; \
-             end the program that has the port, or choose another"
-        ))
-        .because(v6)
+/// Of the kind of the family that clients try first.
+fn cannot_listen(port: u16, v4: &io::Error, v6: &io::Error) -> io::Error {
+    let text = format!(
+        "cannot listen on port {port}: 127.0.0.1: {v4}; [::1]: {v6}; \
+         end the program that has the port, or choose another"
+    );
+    io::Error::new(v4.kind(), text)
 }
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
