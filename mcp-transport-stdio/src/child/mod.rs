@@ -193,6 +193,9 @@ impl Connector for ChildConnector {
     /// [`ErrorKind::Unreachable`] where there is no such program, [`ErrorKind::Unauthorized`] where it may not be
     /// executed, [`ErrorKind::Overloaded`] where the system has no room for it.
     ///
+    /// # Panics
+    /// Outside a tokio runtime, or in one without I/O or its clock.
+    ///
     /// # Cancel safety
     /// Dropping the future starts no child.
     async fn connect(&mut self) -> Result<ChildTransport, Error> {

@@ -7,6 +7,7 @@
 use super::Former;
 use super::keeper::{Gone, Keeper};
 use super::pipes::Pipes;
+use super::stderr::Allowance;
 use futures::{FutureExt, Sink, Stream};
 use mcp_transport_core::codec::{Framed, Lines};
 use mcp_transport_core::{Defect, Error, ErrorKind, Kind, Message};
@@ -15,7 +16,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::{Sleep, sleep};
 
 pin_project! {
@@ -25,8 +26,8 @@ pin_project! {
     /// line of its standard error; the stream ends after it. Only after we have closed the sink ourselves does the stream
     /// end without one.
     ///
-    /// A line that is no JSON is logged and skipped, since many programs print a greeting; what is JSON but no message is
-    /// yielded, as everywhere.
+    /// A line that is no JSON is logged, at most 200 times a second, and skipped, since many programs print a greeting;
+    /// what is JSON but no message is yielded, as everywhere.
     ///
     /// Closing ends the child, and is over when it is gone: after the connector's two time-outs and 1.2 s, at most.
     /// Dropping does the same in the background. Both halves are cancel safe.
@@ -39,6 +40,7 @@ pin_project! {
         write_gone: Gone,
         reading: Reading,
         writing: Writing,
+        noise: Allowance,
         label: String,
         pid: u32,
         // Whoever looks can see whether this transport was dropped.
@@ -85,6 +87,7 @@ impl ChildTransport {
             keeper,
             reading: Reading::Open,
             writing: Writing::Open,
+            noise: Allowance::new(Instant::now()),
             label,
             pid,
             alive: Arc::default(),
@@ -122,7 +125,7 @@ impl Stream for ChildTransport {
             }
             match this.framed.as_mut().poll_next(cx) {
                 Poll::Ready(Some(Ok(message))) => match message.kind() {
-                    Kind::Opaque(Defect::NotJson) => log_noise(this.label, &message),
+                    Kind::Opaque(Defect::NotJson) => log_noise(this.label, this.noise, &message),
                     _ => return Poll::Ready(Some(Ok(message))),
                 },
                 Poll::Ready(end) => {
@@ -225,8 +228,11 @@ fn ended(label: &str, exit: &super::keeper::Exit) -> Error {
     Error::new(ErrorKind::Disconnected).context(format!("{label} ended: {exit}"))
 }
 
-fn log_noise(label: &str, message: &Message) {
+fn log_noise(label: &str, noise: &mut Allowance, message: &Message) {
+    let Some(left_out) = noise.take(Instant::now()) else {
+        return;
+    };
     let bytes = message.as_bytes();
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(EXCERPT)]);
-    tracing::warn!(child = %label, bytes = bytes.len(), "not JSON, skipped: {text}");
+    tracing::warn!(child = %label, bytes = bytes.len(), left_out, "not JSON, skipped: {text}");
 }

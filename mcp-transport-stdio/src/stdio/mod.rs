@@ -75,7 +75,7 @@ pin_project! {
     /// a thread of our own, and written by tokio's.
     ///
     /// **It ends with the client.** The end of input ends the stream. On Unix so does the death of the parent, which is
-    /// looked for every second: another process may hold our input open. After that the sink refuses everything with
+    /// looked for every second: another process may hold our pipes open. After that the sink refuses everything with
     /// [`ErrorKind::Disconnected`].
     ///
     /// **Bad lines are answered** here, and are not yielded; see [`Answering`].
@@ -84,7 +84,9 @@ pin_project! {
     pub struct StdioTransport {
         #[pin]
         inner: Answering<Framed<Pipes, Lines>>,
-        parent: ParentWatch,
+        // One for each half: either may wait, in a task of its own.
+        read_parent: ParentWatch,
+        write_parent: ParentWatch,
         end: End,
     }
 }
@@ -138,7 +140,8 @@ impl StdioConfig {
         let lines = Lines::with_limit(self.message_limit());
         Ok(StdioTransport {
             inner: Answering::new(codec::framed(pipes, lines)),
-            parent: ParentWatch::new(self.watches_parent()),
+            read_parent: ParentWatch::new(self.watches_parent()),
+            write_parent: ParentWatch::new(self.watches_parent()),
             end: End::NotYet,
         })
     }
@@ -152,7 +155,7 @@ impl Stream for StdioTransport {
         if *this.end != End::NotYet {
             return Poll::Ready(None);
         }
-        if this.parent.poll_gone(cx).is_ready() {
+        if this.read_parent.poll_gone(cx).is_ready() {
             tracing::warn!("the parent process is gone, so the client is, too");
             *this.end = End::OfParent;
             return Poll::Ready(None);
@@ -167,35 +170,40 @@ impl Stream for StdioTransport {
 
 impl StdioTransport {
     /// Without this a flush could wait for ever: whoever holds our output open may not read it.
-    fn check_parent(&self) -> Result<(), Error> {
-        if self.end == End::OfParent {
-            let error = Error::new(ErrorKind::Disconnected);
-            return Err(error.context("the parent process is gone"));
+    fn check_parent(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Result<(), Error> {
+        let this = self.project();
+        if *this.end != End::OfParent && this.write_parent.poll_gone(cx).is_ready() {
+            *this.end = End::OfParent;
         }
-        Ok(())
+        match *this.end {
+            End::OfParent => {
+                let error = Error::new(ErrorKind::Disconnected);
+                Err(error.context("the parent process is gone"))
+            }
+            End::NotYet | End::OfInput => Ok(()),
+        }
     }
 }
 
 impl Sink<Message> for StdioTransport {
     type Error = Error;
 
-    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.check_parent()?;
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.as_mut().check_parent(cx)?;
         self.project().inner.poll_ready(cx)
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
-        self.check_parent()?;
         self.project().inner.start_send(message)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.check_parent()?;
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.as_mut().check_parent(cx)?;
         self.project().inner.poll_flush(cx)
     }
 
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.check_parent()?;
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.as_mut().check_parent(cx)?;
         self.project().inner.poll_close(cx)
     }
 }

@@ -271,6 +271,17 @@ async fn the_death_of_the_parent_ends_the_server_though_its_input_stays_open() {
 }
 
 #[tokio::test]
+async fn the_death_of_the_parent_ends_a_server_that_waits_to_write() {
+    let (pid, mut server) = adopted("serve");
+    let params = "x".repeat(1024 * 1024);
+    // It reads this, and its answer finds no reader. If it has noticed already, the line finds none.
+    let call = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"echo","params":["{params}"]}}"#);
+    let _ = writeln!(server.input, "{call}");
+    eventually("the orphan leaves", Duration::from_secs(10), || !alive(pid)).await;
+    drop(server);
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_mind_its_parent_serves_on() {
     let (pid, mut server) = adopted("serve without a parent");
     tokio::time::sleep(Duration::from_millis(2500)).await;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// So many lines in each second, from the first.
 #[derive(Debug)]
-pub(super) struct Allowance {
+pub(in crate::child) struct Allowance {
     since: Instant,
     taken: u32,
     left_out: u64,
@@ -14,7 +14,7 @@ const EACH: Duration = Duration::from_secs(1);
 const LINES: u32 = 200;
 
 impl Allowance {
-    pub(super) const fn new(now: Instant) -> Self {
+    pub(in crate::child) const fn new(now: Instant) -> Self {
         Self {
             since: now,
             taken: 0,
@@ -23,7 +23,7 @@ impl Allowance {
     }
 
     /// Whether one more line may go: then how many were left out before it.
-    pub(super) fn take(&mut self, now: Instant) -> Option<u64> {
+    pub(in crate::child) fn take(&mut self, now: Instant) -> Option<u64> {
         if now.duration_since(self.since) >= EACH {
             self.since = now;
             self.taken = 0;

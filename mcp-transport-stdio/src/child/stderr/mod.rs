@@ -7,7 +7,7 @@
 mod allowance;
 mod cutter;
 
-use allowance::Allowance;
+pub(super) use allowance::Allowance;
 use cutter::{Cutter, Line};
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncReadExt};
