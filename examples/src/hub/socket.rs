@@ -7,25 +7,39 @@
 use super::{Hub, SocketId, ToSocket};
 use futures::{SinkExt, StreamExt};
 use mcp_transport_core::delivery::Op;
-use mcp_transport_core::{Error, ErrorKind, Message};
+use mcp_transport_core::{Error, ErrorKind, Message, Transport};
 use mcp_transport_ws::WsTransport;
 use std::convert::Infallible;
+use std::future::Future;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
-/// Speaks with one plugin until its socket ends. One too many that has not registered is closed
-/// with 1013.
+/// A plugin's end of a connection, whatever it runs over: messages of the hub's dialect, and a
+/// goodbye with a code of the hub's table.
+pub trait PluginSocket: Transport + Send + Unpin {
+    /// Says goodbye, within a bound of its own.
+    fn goodbye(self, code: u16, reason: &str) -> impl Future<Output = ()> + Send;
+}
+
+impl PluginSocket for WsTransport {
+    async fn goodbye(self, code: u16, reason: &str) {
+        // A plugin that does not answer the goodbye is gone just as well.
+        let _ = self.close(code, reason).await;
+    }
+}
+
+/// Speaks with one plugin until its socket ends, and says how it ended. One too many that has not
+/// registered is closed with 1013.
 ///
 /// # Cancel safety
 /// Dropping the future drops the socket without a goodbye, and tells the hub nothing: spawn it.
-pub async fn serve(hub: Hub, mut socket: WsTransport) {
+pub async fn serve(hub: Hub, mut socket: impl PluginSocket) -> Error {
     let Some((id, mut orders)) = hub.open() else {
         tracing::warn!("too many plugin sockets that have not registered; one more was refused");
-        let _ = socket
-            .close(1013, "too many sockets that have not registered")
-            .await;
-        return;
+        let reason = "too many sockets that have not registered";
+        socket.goodbye(1013, reason).await;
+        return Error::new(ErrorKind::Overloaded { retry_after: None }).context(reason);
     };
     tracing::debug!(?id, "a plugin's socket is open");
     let Err(end) = drive(&hub, id, &mut socket, &mut orders).await;
@@ -39,15 +53,20 @@ pub async fn serve(hub: Hub, mut socket: WsTransport) {
             ToSocket::Close { code, reason } => goodbye = Some((code, reason)),
         }
     }
-    tracing::info!(?id, cause = end.kind.cause(), "a plugin's socket ended");
-    hub.gone(id, end.kind, unsent);
+    tracing::info!(
+        ?id,
+        cause = end.error.kind().cause(),
+        "a plugin's socket ended"
+    );
+    hub.gone(id, end.error.kind(), unsent);
     if let Some((code, reason)) = goodbye {
-        let _ = socket.close(code, &reason).await;
+        socket.goodbye(code, &reason).await;
     }
+    end.error
 }
 
 struct End {
-    kind: ErrorKind,
+    error: Error,
     /// A command that the sink refused.
     unsent: Option<Op>,
     /// How to close, where it is we who end it.
@@ -55,9 +74,9 @@ struct End {
 }
 
 impl End {
-    fn of(error: &Error) -> Self {
+    const fn of(error: Error) -> Self {
         Self {
-            kind: error.kind(),
+            error,
             unsent: None,
             goodbye: None,
         }
@@ -65,7 +84,7 @@ impl End {
 
     const fn ours(kind: ErrorKind, code: u16, reason: String) -> Self {
         Self {
-            kind,
+            error: Error::new(kind),
             unsent: None,
             goodbye: Some((code, reason)),
         }
@@ -75,7 +94,7 @@ impl End {
 async fn drive(
     hub: &Hub,
     id: SocketId,
-    socket: &mut WsTransport,
+    socket: &mut impl PluginSocket,
     orders: &mut mpsc::Receiver<ToSocket>,
 ) -> Result<Infallible, End> {
     let mut in_a_row = 0;
@@ -87,8 +106,8 @@ async fn drive(
             message = socket.next(), if !orders.is_closed() => {
                 match message {
                     Some(Ok(message)) => hub.receive(id, &message),
-                    Some(Err(error)) => return Err(End::of(&error)),
-                    None => return Err(End::of(&Error::new(ErrorKind::Disconnected))),
+                    Some(Err(error)) => return Err(End::of(error)),
+                    None => return Err(End::of(Error::new(ErrorKind::Disconnected))),
                 }
                 in_a_row += 1;
                 if in_a_row < READS_IN_A_ROW {
@@ -123,18 +142,22 @@ async fn drive(
     }
 }
 
-async fn write(socket: &mut WsTransport, message: Message, op: Option<Op>) -> Result<(), End> {
+async fn write(
+    socket: &mut impl PluginSocket,
+    message: Message,
+    op: Option<Op>,
+) -> Result<(), End> {
     if let Err(error) = socket.feed(message).await {
         let unsent = op;
         return Err(End {
             unsent,
-            ..End::of(&error)
+            ..End::of(error)
         });
     }
     match tokio::time::timeout(WRITE_TIMEOUT, socket.flush()).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(End::of(&error)),
-        Err(_) => Err(End::of(&Error::new(ErrorKind::TimedOut))),
+        Ok(Err(error)) => Err(End::of(error)),
+        Err(_) => Err(End::of(Error::new(ErrorKind::TimedOut))),
     }
 }
 

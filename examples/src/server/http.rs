@@ -191,7 +191,7 @@ impl Http {
                 let hub = self.calls.hub().clone();
                 self.plugins.spawn(async move {
                     match connection.await {
-                        Ok(plugin) => socket::serve(hub, plugin).await,
+                        Ok(plugin) => drop(socket::serve(hub, plugin).await),
                         Err(error) => tracing::debug!(%error, "an upgrade came to nothing"),
                     }
                 });
