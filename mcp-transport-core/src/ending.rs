@@ -1,4 +1,5 @@
-//! One shape for bad endings, everywhere: in the `data` of a JSON-RPC error, or as a tool's structured result.
+//! One shape for bad endings, everywhere: in the `data` of a JSON-RPC error, or as a tool's
+//! structured result.
 
 use crate::error::{Error, ErrorKind, Reconnect};
 use crate::outcome::Outcome;
@@ -69,7 +70,8 @@ impl Ending {
         self
     }
 
-    /// Says whether the same call may simply be sent again, where [`new`](Self::new)'s rule is too coarse.
+    /// Says whether the same call may simply be sent again, where [`new`](Self::new)'s rule is too
+    /// coarse.
     #[must_use]
     pub const fn retryable(mut self, retryable: bool) -> Self {
         self.retryable = retryable;

@@ -78,9 +78,9 @@ impl Eviction {
 
     /// Reads a notice: a JSON object whose `status` is `"evicted"`.
     ///
-    /// Every other field may be missing or of another type; it is then unknown. Of one that stands there twice the last
-    /// counts. Anything else, text that is not JSON or
-    /// not UTF-8 included, is `None` and belongs to whoever reads answers. The frame comes from a fork of the Unity
+    /// Every other field may be missing or of another type; it is then unknown. Of one that stands
+    /// there twice the last counts. Anything else, text that is not JSON or not UTF-8 included, is
+    /// `None` and belongs to whoever reads answers. The frame comes from a fork of the Unity
     /// plugin; the plugin that most users have installed never sends it.
     pub fn from_notice(frame: &[u8]) -> Option<Self> {
         let notice: Fields<'_> = serde_json::from_slice(frame).ok()?;
@@ -168,7 +168,8 @@ struct Fields<'a> {
     evicted_at_unix_ms: Option<&'a RawValue>,
 }
 
-/// By hand, since a derived one would read an array as an object and refuse a field that stands there twice.
+/// By hand, since a derived one would read an array as an object and refuse a field that stands
+/// there twice.
 impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(FieldsVisitor)

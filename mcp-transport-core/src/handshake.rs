@@ -7,10 +7,12 @@
 //! | `logging/setLevel` | its answer came, and was no error | the last one |
 //! | `resources/subscribe` | its answer came, and was no error | until unsubscribed |
 //!
-//! A request whose answer is still due is not recorded: it is in flight, and the delivery rule decides on it. A client that
-//! never said `initialize` speaks the stateless protocol (2026-07-28): there is nothing to say again.
+//! A request whose answer is still due is not recorded: it is in flight, and the delivery rule
+//! decides on it. A client that never said `initialize` speaks the stateless protocol (2026-07-28):
+//! there is nothing to say again.
 //!
-//! Replayed requests keep their ids, since each connection is a new id space, and their answers are swallowed.
+//! Replayed requests keep their ids, since each connection is a new id space, and their answers are
+//! swallowed.
 //!
 //! Pure: no I/O, no clock.
 
@@ -25,7 +27,8 @@ pub const REPLAY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The subscriptions that are recorded, at most; a further one works until the connection goes.
 pub const MAX_SUBSCRIPTIONS: usize = 1_024;
 
-/// The longest subscription that is recorded, in bytes; a longer one works until the connection goes.
+/// The longest subscription that is recorded, in bytes; a longer one works until the connection
+/// goes.
 pub const MAX_SUBSCRIPTION_BYTES: usize = 64 * 1024;
 
 /// The record of one client's session.
@@ -90,7 +93,8 @@ impl Handshake {
         })
     }
 
-    /// The client said this. Call it for a request when it is written, for a notification when it is said.
+    /// The client said this. Call it for a request when it is written, for a notification when it
+    /// is said.
     pub fn said(&mut self, message: &Message) {
         if !Self::concerns(message) {
             return;

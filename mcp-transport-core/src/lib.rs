@@ -1,8 +1,9 @@
 //! Transports that outlive the connection.
 //!
-//! A *connection* is one transport's life; a *session* is what outlives connections. This crate has the words that the
-//! family shares: [`Message`], [`Error`], [`Transport`], [`Connector`] and [`Listener`], and the parts that keep a session
-//! going: who may retry and when, what is sent again and what is settled as unknown, and who lost a seat to whom.
+//! A *connection* is one transport's life; a *session* is what outlives connections. This crate has
+//! the words that the family shares: [`Message`], [`Error`], [`Transport`], [`Connector`] and
+//! [`Listener`], and the parts that keep a session going: who may retry and when, what is sent
+//! again and what is settled as unknown, and who lost a seat to whom.
 //!
 //! Decisions live in modules without I/O, tasks or clocks; a few shells act on them.
 #![forbid(unsafe_code)]

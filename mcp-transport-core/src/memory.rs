@@ -1,4 +1,5 @@
-//! Two ends, back to back, in one process: the transport for tests, and for parts that live together.
+//! Two ends, back to back, in one process: the transport for tests, and for parts that live
+//! together.
 
 use crate::error::{Error, ErrorKind};
 use crate::message::Message;
@@ -33,7 +34,8 @@ pub fn pair(room: usize) -> (End, End) {
     )
 }
 
-/// One end of a [`pair`]. Dropping or closing it ends the other end's stream, in order, after what was sent.
+/// One end of a [`pair`]. Dropping or closing it ends the other end's stream, in order, after what
+/// was sent.
 #[derive(Debug)]
 pub struct End {
     tx: mpsc::Sender<Result<Message, Error>>,
@@ -41,10 +43,11 @@ pub struct End {
 }
 
 impl End {
-    /// Breaks the connection as a network would: the other end's stream yields this error, then ends.
+    /// Breaks the connection as a network would: the other end's stream yields this error, then
+    /// ends.
     ///
-    /// What was sent before still arrives. Where there is no room left the error is lost, and the other end just sees the
-    /// end.
+    /// What was sent before still arrives. Where there is no room left the error is lost, and the
+    /// other end just sees the end.
     pub fn abort(mut self, error: Error) {
         let _ = self.tx.try_send(Err(error));
     }
@@ -70,7 +73,8 @@ impl Sink<Message> for End {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        // What was sent lies with the other end already. The channel's own flush would wait for room for the next.
+        // What was sent lies with the other end already. The channel's own flush would wait for
+        // room for the next.
         Poll::Ready(Ok(()))
     }
 

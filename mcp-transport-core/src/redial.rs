@@ -10,11 +10,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::sync::{oneshot, watch};
 
-/// Yields one connection after the other by dialling, so that a server can serve a client that listens.
+/// Yields one connection after the other by dialling, so that a server can serve a client that
+/// listens.
 ///
-/// Serve each connection by a service of its own, and let go of it when it ends: then no client is answered with what
-/// another asked for. The next dial waits until the former connection has ended or was dropped, and for the schedule of
-/// the [`Dialer`] after that. There is never more than one connection.
+/// Serve each connection by a service of its own, and let go of it when it ends: then no client is
+/// answered with what another asked for. The next dial waits until the former connection has ended
+/// or was dropped, and for the schedule of the [`Dialer`] after that. There is never more than one
+/// connection.
 ///
 /// ```
 /// use futures::{SinkExt, StreamExt};

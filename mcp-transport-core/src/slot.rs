@@ -4,10 +4,12 @@ use crate::error::{Error, ErrorKind};
 use crate::transport::{Connector, Listener};
 use std::time::Duration;
 
-/// A connector that waits for its peer to come: a [`Resilient`](crate::Resilient) over it is a client whose host dials.
+/// A connector that waits for its peer to come: a [`Resilient`](crate::Resilient) over it is a
+/// client whose host dials.
 ///
-/// Each dial is the next connection that the listener yields, however long that takes. While a connection is up none is
-/// accepted; a peer that dials meanwhile waits in the listener. When the listener has ended, so has the link.
+/// Each dial is the next connection that the listener yields, however long that takes. While a
+/// connection is up none is accepted; a peer that dials meanwhile waits in the listener. When the
+/// listener has ended, so has the link.
 ///
 /// ```
 /// use futures::SinkExt;
@@ -50,7 +52,8 @@ impl<L: Listener + 'static> Connector for Slot<L> {
     type Transport = L::Transport;
 
     async fn connect(&mut self) -> Result<Self::Transport, Error> {
-        // A listener that yields an error yields nothing more, whatever its kind says about dialling.
+        // A listener that yields an error yields nothing more, whatever its kind says about
+        // dialling.
         self.listener.accept().await.map_err(|error| {
             Error::new(ErrorKind::Closed)
                 .context("there will be no further connection")

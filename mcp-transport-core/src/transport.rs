@@ -1,4 +1,5 @@
-//! The three traits of the family. A transport is a stream and a sink of messages, and nothing else.
+//! The three traits of the family. A transport is a stream and a sink of messages, and nothing
+//! else.
 
 use crate::error::Error;
 use crate::message::Message;
@@ -8,10 +9,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-/// One connection, from its making to its end: a stream of incoming and a sink of outgoing [`Message`]s.
+/// One connection, from its making to its end: a stream of incoming and a sink of outgoing
+/// [`Message`]s.
 ///
-/// Whatever is both, with [`Error`] as the error, is a transport; there is nothing to implement. An `Err` from either half
-/// means that the connection is over. The end of the stream without an `Err` is an orderly end.
+/// Whatever is both, with [`Error`] as the error, is a transport; there is nothing to implement. An
+/// `Err` from either half means that the connection is over. The end of the stream without an `Err`
+/// is an orderly end.
 ///
 /// The trait is object-safe: see [`BoxTransport`].
 pub trait Transport: Stream<Item = Result<Message, Error>> + Sink<Message, Error = Error> {}
@@ -26,8 +29,8 @@ pub type BoxTransport = Pin<Box<dyn Transport + Send>>;
 
 /// Makes connections to a peer: dials, spawns, attaches.
 ///
-/// Every `FnMut() -> impl Future<Output = Result<impl Transport, Error>> + Send` is a connector, so a new adapter is a
-/// function:
+/// Every `FnMut() -> impl Future<Output = Result<impl Transport, Error>> + Send` is a connector, so
+/// a new adapter is a function:
 ///
 /// ```
 /// use mcp_transport_core::{Connector, Error, Transport, memory};
@@ -53,9 +56,11 @@ pub trait Connector: Send + 'static {
     /// Dropping the future gives the attempt up; a later call starts afresh.
     fn connect(&mut self) -> impl Future<Output = Result<Self::Transport, Error>> + Send;
 
-    /// How long one dial may take, where the connector knows better than the dial loop, whose default is 5 s.
+    /// How long one dial may take, where the connector knows better than the dial loop, whose
+    /// default is 5 s.
     ///
-    /// A connector that waits for its peer to come, like [`Slot`](crate::Slot), says [`Duration::MAX`].
+    /// A connector that waits for its peer to come, like [`Slot`](crate::Slot), says
+    /// [`Duration::MAX`].
     fn patience(&self) -> Option<Duration> {
         None
     }
@@ -91,7 +96,8 @@ pub trait Listener: Send {
 
 /// What every transport can do besides.
 pub trait TransportExt: Transport + Sized {
-    /// Your serde types in place of messages: `Calculator.serve(link.typed())` is the whole bridge to rmcp.
+    /// Your serde types in place of messages: `Calculator.serve(link.typed())` is the whole bridge
+    /// to rmcp.
     fn typed<Tx, Rx>(self) -> Typed<Self, Tx, Rx> {
         Typed::new(self)
     }

@@ -14,9 +14,10 @@ use std::task::{Context, Poll};
 pin_project! {
     /// A transport of types of yours: `Tx` goes out, `Rx` comes in.
     ///
-    /// Made by [`TransportExt::typed`](crate::TransportExt::typed). Incoming messages that are no JSON-RPC, and requests
-    /// that do not fit `Rx`, are answered here with an error, so that nobody waits for them; at most 64 such answers are
-    /// kept while the peer does not read. An error of the transport ends the stream, as service libraries expect.
+    /// Made by [`TransportExt::typed`](crate::TransportExt::typed). Incoming messages that are no
+    /// JSON-RPC, and requests that do not fit `Rx`, are answered here with an error, so that nobody
+    /// waits for them; at most 64 such answers are kept while the peer does not read. An error of
+    /// the transport ends the stream, as service libraries expect.
     ///
     /// ```
     /// use futures::{SinkExt, StreamExt};
@@ -81,7 +82,8 @@ where
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Rx>> {
         loop {
-            // Pending or not: answers must leave even if no further message comes, and must not stop reading.
+            // Pending or not: answers must leave even if no further message comes, and must not
+            // stop reading.
             if self.unflushed || !self.waiting.is_empty() {
                 let _ = self.as_mut().poll_flush_waiting(cx);
             }

@@ -21,7 +21,8 @@ pin_project! {
     }
 }
 
-/// Bytes that may wait in the write buffer before a sender has to wait: small frames travel together.
+/// Bytes that may wait in the write buffer before a sender has to wait: small frames travel
+/// together.
 const WRITE_BOUNDARY: usize = 64 * 1024;
 
 /// Makes a transport of a stream of bytes and a codec.

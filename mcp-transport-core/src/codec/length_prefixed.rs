@@ -8,9 +8,10 @@ use tokio_util::codec::{Decoder, Encoder};
 
 /// An unsigned 64-bit big-endian length, then that many bytes, in both directions.
 ///
-/// The payload need not be JSON. A frame over the limit cannot be told from a peer that lost its place, so it ends the
-/// connection with [`ErrorKind::TooLarge`]; an outgoing one is refused, and the connection stays. Frames of length zero are
-/// heartbeats in the Unity server's reading: they are skipped, at most 16 in a row, and never sent.
+/// The payload need not be JSON. A frame over the limit cannot be told from a peer that lost its
+/// place, so it ends the connection with [`ErrorKind::TooLarge`]; an outgoing one is refused, and
+/// the connection stays. Frames of length zero are heartbeats in the Unity server's reading: they
+/// are skipped, at most 16 in a row, and never sent.
 #[derive(Debug)]
 pub struct LengthPrefixed {
     limit: usize,

@@ -18,8 +18,9 @@ use tokio_util::codec::{Decoder, Encoder};
 /// | a line over the limit | skipped; an opaque message says [`TooLarge`](crate::Defect::TooLarge), with the id if it has one |
 /// | a last line without an end | a message |
 ///
-/// What goes out loses its raw line breaks, which JSON allows only between tokens; they become spaces. A message over the
-/// limit is refused with [`ErrorKind::TooLarge`], and the connection stays.
+/// What goes out loses its raw line breaks, which JSON allows only between tokens; they become
+/// spaces. A message over the limit is refused with [`ErrorKind::TooLarge`], and the connection
+/// stays.
 #[derive(Debug)]
 pub struct Lines {
     limit: usize,
@@ -84,7 +85,8 @@ impl Lines {
         self.searched = 0;
     }
 
-    /// The longest start of a line that may still fit: its end may be a `\r`, and its start a byte-order mark.
+    /// The longest start of a line that may still fit: its end may be a `\r`, and its start a
+    /// byte-order mark.
     const fn longest(&self) -> usize {
         let extra = if self.started {
             1

@@ -5,7 +5,8 @@
 //! | [`Lines`] | one JSON text a line | MCP over standard input and output, and whatever a client sees |
 //! | [`LengthPrefixed`] | 8 bytes of length, big-endian, then the payload | the Unity plugin's bridge |
 //!
-//! A codec is pure: bytes in, messages out, no I/O. [`framed`] puts one on a socket and makes a transport of it.
+//! A codec is pure: bytes in, messages out, no I/O. [`framed`] puts one on a socket and makes a
+//! transport of it.
 
 mod framed;
 mod length_prefixed;

@@ -61,7 +61,8 @@ struct Entry<P> {
     /// The deadline that stands in the table for it now.
     deadline: Option<Instant>,
     state: State,
-    /// Every link that it was handed to, in order. Its length is bounded by the redeliveries and by what was given back.
+    /// Every link that it was handed to, in order. Its length is bounded by the redeliveries and by
+    /// what was given back.
     links: Vec<Link>,
     /// How often it was sent again although nobody knew.
     redeliveries: u32,
@@ -176,10 +177,11 @@ impl<P: Clone> Delivery<P> {
         Ok(link)
     }
 
-    /// The oldest operation that may go to the host now; `None` if the queue is empty, the window is full, or the link is
-    /// not the one that is attached.
+    /// The oldest operation that may go to the host now; `None` if the queue is empty, the window
+    /// is full, or the link is not the one that is attached.
     ///
-    /// Take only when there is room to write it. What the sink refuses is [given back](Self::give_back).
+    /// Take only when there is room to write it. What the sink refuses is
+    /// [given back](Self::give_back).
     pub fn take(&mut self, now: Instant, link: Link) -> Option<Handout<P>> {
         self.handle_timeout(now);
         let attached = self.attached.filter(|attached| attached.link == link)?;

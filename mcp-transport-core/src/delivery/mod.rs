@@ -19,11 +19,11 @@
 //! | delivered, and the host proves that it never started it | again | again | again |
 //! | delivered, nothing known | again | again, flagged | settled as unknown |
 //!
-//! What is sent again keeps its [`Op`], and with it its place: the oldest goes first. It is sent again at most as often as
-//! [`Limits::redeliveries`] says, then settled as unknown.
+//! What is sent again keeps its [`Op`], and with it its place: the oldest goes first. It is sent
+//! again at most as often as [`Limits::redeliveries`] says, then settled as unknown.
 //!
-//! Pure: no I/O, no clock, no ids of any protocol. Mutate, then drain [`Delivery::poll_output`], then arm one timer for
-//! [`Delivery::poll_timeout`].
+//! Pure: no I/O, no clock, no ids of any protocol. Mutate, then drain [`Delivery::poll_output`],
+//! then arm one timer for [`Delivery::poll_timeout`].
 
 mod machine;
 mod remembered;

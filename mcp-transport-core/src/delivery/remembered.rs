@@ -25,7 +25,8 @@ impl Remembered {
             return;
         }
         if self.order.len() == self.limit {
-            // May name one that was claimed already: it is gone either way, and the table stays bounded.
+            // May name one that was claimed already: it is gone either way, and the table stays
+            // bounded.
             self.order
                 .pop_front()
                 .map(|oldest| self.links.remove(&oldest));

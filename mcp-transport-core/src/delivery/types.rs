@@ -38,7 +38,8 @@ impl fmt::Display for Link {
     }
 }
 
-/// Whether an operation may be sent again when nobody knows what became of it. The caller's knowledge.
+/// Whether an operation may be sent again when nobody knows what became of it. The caller's
+/// knowledge.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(
     clippy::exhaustive_enums,
@@ -66,9 +67,11 @@ pub struct Submit<P> {
     pub bytes: usize,
     /// Whether it may be sent again.
     pub replay: Replay,
-    /// Whether somebody waits for an answer. One without is over as soon as it is completed or its connection is.
+    /// Whether somebody waits for an answer. One without is over as soon as it is completed or its
+    /// connection is.
     pub answered: bool,
-    /// How long it may wait in the queue, from the submit on, before it is settled as not delivered.
+    /// How long it may wait in the queue, from the submit on, before it is settled as not
+    /// delivered.
     pub hold: Duration,
     /// How long it may run after each handing out before [`Output::Stuck`] says so.
     pub run: Duration,
@@ -104,7 +107,8 @@ pub enum Abandoned {
 pub enum Answer {
     /// To the client that waits for it. The operation is done.
     ForClient,
-    /// To nobody who waits, but it is genuine: the first result of an operation that was given up or settled.
+    /// To nobody who waits, but it is genuine: the first result of an operation that was given up
+    /// or settled.
     Late,
     /// To nobody: no such operation, one that this link never got, or one that has its answer.
     Stray,
@@ -153,7 +157,8 @@ pub enum Output {
         /// Which.
         op: Op,
     },
-    /// It ran past its `run` time. It keeps its place in the window; said once for each handing out.
+    /// It ran past its `run` time. It keeps its place in the window; said once for each handing
+    /// out.
     Stuck {
         /// Where it runs.
         link: Link,
@@ -170,7 +175,8 @@ pub struct Limits {
     pub ops: usize,
     /// Their bytes together, at most. Default 64 MiB.
     pub bytes: usize,
-    /// Operations that are over without an answer and whose late result is still recognised, at most. Default 256.
+    /// Operations that are over without an answer and whose late result is still recognised, at
+    /// most. Default 256.
     pub remembered: usize,
     /// How often one is sent again, at most. Default 3.
     pub redeliveries: u32,
@@ -235,7 +241,8 @@ pub enum Full {
     },
 }
 
-/// Somebody is attached already: nothing is offered to a second while the first is alive. Detach it first.
+/// Somebody is attached already: nothing is offered to a second while the first is alive. Detach it
+/// first.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("link {holder} is attached, and alive")]
 #[non_exhaustive]

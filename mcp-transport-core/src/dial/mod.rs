@@ -1,7 +1,8 @@
-//! The dial loop: connect, retry, wake, state. Used by whatever holds one connection after the other.
+//! The dial loop: connect, retry, wake, state. Used by whatever holds one connection after the
+//! other.
 //!
-//! The first dial is at once. Which wait follows which ending is decided by [`Schedule`], which is pure; [`Dialer`] waits
-//! and dials.
+//! The first dial is at once. Which wait follows which ending is decided by [`Schedule`], which is
+//! pure; [`Dialer`] waits and dials.
 #![expect(
     clippy::disallowed_methods,
     reason = "a shell: it waits and reads the clock for the schedule"
@@ -26,10 +27,11 @@ use tokio::sync::watch;
 use tokio::time;
 use wake::Woken;
 
-/// Makes one connection after the other: a [`Connector`], a [`RetryPolicy`], a time-out, a [`Wake`] and a [`State`].
+/// Makes one connection after the other: a [`Connector`], a [`RetryPolicy`], a time-out, a [`Wake`]
+/// and a [`State`].
 ///
-/// Whoever uses it says when a connection is [established](Self::established), its handshake included, and how it
-/// [ended](Self::ended).
+/// Whoever uses it says when a connection is [established](Self::established), its handshake
+/// included, and how it [ended](Self::ended).
 ///
 /// ```
 /// use mcp_transport_core::dial::Dialer;
@@ -72,7 +74,8 @@ enum Plan {
 }
 
 impl<C: Connector> Dialer<C> {
-    /// How long one dial may take, unless the connector or [`connect_timeout`](Self::connect_timeout) says otherwise.
+    /// How long one dial may take, unless the connector or
+    /// [`connect_timeout`](Self::connect_timeout) says otherwise.
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
     /// With [`RetryPolicy::local`].
@@ -110,7 +113,8 @@ impl<C: Connector> Dialer<C> {
     /// The ending after which there will be no further dial; again and again, if called again.
     ///
     /// # Cancel safety
-    /// Dropping the future gives up the dial that is under way. A wait is kept: a later call waits for the rest of it.
+    /// Dropping the future gives up the dial that is under way. A wait is kept: a later call waits
+    /// for the rest of it.
     pub async fn connect(&mut self) -> Result<C::Transport, Error> {
         loop {
             match self.plan.clone() {
@@ -136,7 +140,8 @@ impl<C: Connector> Dialer<C> {
         }
     }
 
-    /// The connection is up, its handshake included: publishes [`State::Connected`], and the proof begins.
+    /// The connection is up, its handshake included: publishes [`State::Connected`], and the proof
+    /// begins.
     pub fn established(&mut self) {
         self.schedule.established(now());
         self.connections += 1;

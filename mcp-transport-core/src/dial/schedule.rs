@@ -23,9 +23,10 @@ pub enum Next {
 
 /// The decision of the dial loop: a [`RetryPolicy`], and how far along it we are.
 ///
-/// The steps are used up in turn, by dials that fail and by connections that end too soon, and start over only after a
-/// connection **proved itself**: 5 s alive after it was [established](Self::established). So a peer that accepts,
-/// welcomes and closes is dialled as seldom as one that is not there.
+/// The steps are used up in turn, by dials that fail and by connections that end too soon, and
+/// start over only after a connection **proved itself**: 5 s alive after it was
+/// [established](Self::established). So a peer that accepts, welcomes and closes is dialled as
+/// seldom as one that is not there.
 ///
 /// ```
 /// use mcp_transport_core::dial::{Next, Schedule};
@@ -125,7 +126,8 @@ impl Schedule {
         Next::Wait(delay.max(least).max(asked))
     }
 
-    /// Moves on to the first step of at least 5 s. A policy without one within its next steps keeps its place.
+    /// Moves on to the first step of at least 5 s. A policy without one within its next steps keeps
+    /// its place.
     fn skip_to_later(&mut self) {
         const LOOK: u32 = 64;
         let ahead = self.step..self.step.saturating_add(LOOK);

@@ -21,7 +21,8 @@ pub enum State {
     Waiting {
         /// How many dials and connections ended since a connection last proved itself.
         attempt: u32,
-        /// The wait before the next dial; `None` if only a wake dials again, since waiting alone mends nothing.
+        /// The wait before the next dial; `None` if only a wake dials again, since waiting alone
+        /// mends nothing.
         delay: Option<Duration>,
         /// What ended the last one.
         cause: Error,

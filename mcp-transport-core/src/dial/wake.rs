@@ -5,8 +5,9 @@ use tokio::sync::watch;
 
 /// Ends the wait of a dial loop, whatever its schedule says. Clone it freely.
 ///
-/// A wake counts for the wait that it falls into, or for the attempt: if that one fails, the next is at once. While a
-/// connection is up it is forgotten, so that an old hint never takes a seat back from a newer client.
+/// A wake counts for the wait that it falls into, or for the attempt: if that one fails, the next
+/// is at once. While a connection is up it is forgotten, so that an old hint never takes a seat
+/// back from a newer client.
 #[derive(Clone, Debug)]
 pub struct Wake(Arc<watch::Sender<u64>>);
 

@@ -1,7 +1,8 @@
-//! The table of endings in numbers: JSON-RPC codes, WebSocket close codes, HTTP statuses. Both ways.
+//! The table of endings in numbers: JSON-RPC codes, WebSocket close codes, HTTP statuses. Both
+//! ways.
 //!
-//! The JSON-RPC codes lie outside −32768…−32000, which JSON-RPC and MCP keep for themselves. The WebSocket codes are this
-//! family's own dialect; a host dialect brings a table of its own.
+//! The JSON-RPC codes lie outside −32768…−32000, which JSON-RPC and MCP keep for themselves. The
+//! WebSocket codes are this family's own dialect; a host dialect brings a table of its own.
 
 use super::kind::ErrorKind;
 use crate::eviction::EvictionReason;
@@ -54,7 +55,8 @@ impl ErrorKind {
         })
     }
 
-    /// The WebSocket close code with which to tell a peer of this ending; `None` where nobody is left to tell.
+    /// The WebSocket close code with which to tell a peer of this ending; `None` where nobody is
+    /// left to tell.
     pub const fn close_code(self) -> Option<u16> {
         match self {
             Self::Unreachable | Self::Disconnected | Self::TimedOut => None,
@@ -71,7 +73,8 @@ impl ErrorKind {
         }
     }
 
-    /// The ending behind a close code that the *peer* sent; `None` stands for a close frame without a code.
+    /// The ending behind a close code that the *peer* sent; `None` stands for a close frame without
+    /// a code.
     ///
     /// ```
     /// use mcp_transport_core::{ErrorKind, EvictionReason};
@@ -93,7 +96,8 @@ impl ErrorKind {
             Some(1013) => Self::Overloaded { retry_after: None },
             Some(4001) => Self::Evicted(EvictionReason::Superseded),
             Some(4002) => Self::Evicted(EvictionReason::Stale),
-            // 1005, 1006, 1011 and everything that we do not know: it broke, and that is all we can say.
+            // 1005, 1006, 1011 and everything that we do not know: it broke, and that is all we can
+            // say.
             _ => Self::Disconnected,
         }
     }
@@ -116,7 +120,8 @@ impl ErrorKind {
 
     /// The ending behind a status with which a peer refused us, and its `Retry-After`.
     ///
-    /// 503 has three readings; with a `Retry-After` it is an overload, without one a host that will be back.
+    /// 503 has three readings; with a `Retry-After` it is an overload, without one a host that will
+    /// be back.
     ///
     /// ```
     /// use mcp_transport_core::ErrorKind;
@@ -135,7 +140,8 @@ impl ErrorKind {
             (426, _) => Self::Incompatible,
             (429, _) | (503, Some(_)) => Self::Overloaded { retry_after },
             (503, None) => Self::Evicted(EvictionReason::Reloading),
-            // Anything else may be a server that is still starting: worth another dial, and says nothing more.
+            // Anything else may be a server that is still starting: worth another dial, and says
+            // nothing more.
             _ => Self::Disconnected,
         }
     }

@@ -33,7 +33,8 @@ pub enum ErrorKind {
     Evicted(EvictionReason),
     /// Credentials were refused. A new token file or a wake dials again; the schedule does not.
     Unauthorized,
-    /// Another protocol or version lives there. An upgrade and a wake dial again; the schedule does not.
+    /// Another protocol or version lives there. An upgrade and a wake dial again; the schedule does
+    /// not.
     Incompatible,
     /// We closed it ourselves.
     Closed,
@@ -48,7 +49,8 @@ pub enum ErrorKind {
 pub enum Reconnect {
     /// Dial again by the schedule, from its start.
     Schedule,
-    /// Dial again by the schedule, from its first step of at least 5 s: the host is leaving, and needs no hammering.
+    /// Dial again by the schedule, from its first step of at least 5 s: the host is leaving, and
+    /// needs no hammering.
     Later,
     /// Dial only when the seat is free, or when told to.
     Standby,
@@ -59,7 +61,8 @@ pub enum Reconnect {
 }
 
 impl ErrorKind {
-    /// What follows from this ending. Every other decision in the family about reconnecting is taken from here.
+    /// What follows from this ending. Every other decision in the family about reconnecting is
+    /// taken from here.
     pub const fn reconnect(self) -> Reconnect {
         match self {
             Self::Unreachable
@@ -83,7 +86,8 @@ impl ErrorKind {
         matches!(self.reconnect(), Reconnect::Schedule | Reconnect::Later)
     }
 
-    /// What is known of a call that is answered with this ending: whether the host can have seen it.
+    /// What is known of a call that is answered with this ending: whether the host can have seen
+    /// it.
     pub const fn outcome(self) -> Outcome {
         match self {
             Self::Disconnected | Self::TimedOut | Self::Malformed | Self::Closed => {

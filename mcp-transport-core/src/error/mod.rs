@@ -16,8 +16,9 @@ type Source = Arc<dyn std::error::Error + Send + Sync + 'static>;
 
 /// What ended a connection, or refused a message.
 ///
-/// [`kind`](Self::kind) is the stable part: compare it, match on it, log it. The text is for people, and may change;
-/// so may the [`source`](std::error::Error::source), which no program may rely on. Cloning shares the source.
+/// [`kind`](Self::kind) is the stable part: compare it, match on it, log it. The text is for
+/// people, and may change; so may the [`source`](std::error::Error::source), which no program may
+/// rely on. Cloning shares the source.
 ///
 /// ```
 /// use mcp_transport_core::{Error, ErrorKind};
@@ -77,7 +78,8 @@ impl Error {
         self.kind
     }
 
-    /// True if dialling again, by the schedule, is the right answer; the family's one decision on this.
+    /// True if dialling again, by the schedule, is the right answer; the family's one decision on
+    /// this.
     pub const fn is_retryable(&self) -> bool {
         self.kind.is_retryable()
     }
@@ -131,8 +133,9 @@ impl From<io::Error> for Error {
 }
 
 impl From<Error> for io::Error {
-    /// For code that handles `io::Error`: an eviction is [`ConnectionAborted`](io::ErrorKind::ConnectionAborted), so that
-    /// ordinary connection-error handlers catch it.
+    /// For code that handles `io::Error`: an eviction is
+    /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted), so that ordinary connection-error
+    /// handlers catch it.
     fn from(error: Error) -> Self {
         Self::new(kind::to_io(error.kind), error)
     }

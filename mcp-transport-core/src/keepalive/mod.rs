@@ -10,10 +10,10 @@
 //! Pure: both clocks are arguments. The shell keeps one timer on [`KeepAlive::poll_timeout`], calls
 //! [`KeepAlive::heard`] for everything that it reads and [`KeepAlive::handle_timeout`] when the
 //! timer fires, and looks at the timer again after either. Hearing something seldom moves the
-//! timer: it fires at least once per `interval`, also on a busy connection, finds nothing to do, and so
-//! notices that the machine slept. Where the monotonic clock stops in sleep, that is up to one
-//! `interval` or `patience` after waking; a shell that wants to know sooner calls it more often,
-//! which is harmless.
+//! timer: it fires at least once per `interval`, also on a busy connection, finds nothing to do,
+//! and so notices that the machine slept. Where the monotonic clock stops in sleep, that is up to
+//! one `interval` or `patience` after waking; a shell that wants to know sooner calls it more
+//! often, which is harmless.
 //!
 //! ```
 //! use std::time::{Duration, Instant, SystemTime};

@@ -101,7 +101,8 @@ impl Message {
         Self::from_json(&body).expect("ids, text and JSON values always serialise")
     }
 
-    /// Answers a request with an ending of ours: its code, its text, and the family's one shape as `data`.
+    /// Answers a request with an ending of ours: its code, its text, and the family's one shape as
+    /// `data`.
     ///
     /// ```
     /// use mcp_transport_core::{Error, ErrorKind, Id, Message};
@@ -118,10 +119,12 @@ impl Message {
         Self::error(id, code, &ending.message, Some(ending))
     }
 
-    /// What an MCP edge answers to this message, where it is no JSON-RPC message; `None` where it is one.
+    /// What an MCP edge answers to this message, where it is no JSON-RPC message; `None` where it
+    /// is one.
     ///
-    /// As [`Defect::to_answer`], and to the id of the request where one can be found: in JSON of the wrong shape, and in
-    /// JSON that is only not UTF-8. In what is no JSON at all an id could be anybody's, so none is looked for.
+    /// As [`Defect::to_answer`], and to the id of the request where one can be found: in JSON of
+    /// the wrong shape, and in JSON that is only not UTF-8. In what is no JSON at all an id could
+    /// be anybody's, so none is looked for.
     ///
     /// ```
     /// use mcp_transport_core::{Id, Message};

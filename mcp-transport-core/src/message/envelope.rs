@@ -26,7 +26,8 @@ pub(super) enum Envelope {
     Opaque(Defect),
 }
 
-/// A method's name: nearly always a piece of the message, owned only where it was written with escapes.
+/// A method's name: nearly always a piece of the message, owned only where it was written with
+/// escapes.
 #[derive(Clone, Debug)]
 pub(super) enum Name {
     Plain(Range<usize>),

@@ -7,8 +7,8 @@ use std::hash::{Hash, Hasher};
 
 /// The id of a request: text, or a number of any size.
 ///
-/// Equality, order and hash go by value; [`Display`](fmt::Display) and serialisation give the JSON text back as the peer
-/// wrote it (text is escaped afresh), since some peers compare ids as text.
+/// Equality, order and hash go by value; [`Display`](fmt::Display) and serialisation give the JSON
+/// text back as the peer wrote it (text is escaped afresh), since some peers compare ids as text.
 ///
 /// ```
 /// use mcp_transport_core::Id;
@@ -47,7 +47,8 @@ impl Id {
                 value: Value::Text(serde_json::from_str(json).ok()?),
                 raw: None,
             }),
-            // Checked here and not only by a parser of whole messages: a bad number could not be written out again.
+            // Checked here and not only by a parser of whole messages: a bad number could not be
+            // written out again.
             b'-' | b'0'..=b'9' => {
                 serde_json::from_str::<IgnoredAny>(json).ok()?;
                 Some(number(json))
@@ -87,7 +88,8 @@ fn number(json: &str) -> Id {
     }
 }
 
-/// A JSON number by value. Only an exponent beyond 64 bits cannot be read; such a number stands for itself.
+/// A JSON number by value. Only an exponent beyond 64 bits cannot be read; such a number stands for
+/// itself.
 fn canonical(json: &str) -> Value {
     let (negative, rest) = match json.strip_prefix('-') {
         Some(rest) => (true, rest),

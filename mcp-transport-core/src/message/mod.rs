@@ -17,9 +17,10 @@ use std::sync::OnceLock;
 
 /// One message, as bytes that stay as they came.
 ///
-/// Cloning counts a reference. Making one never fails and reads nothing: the envelope (method and id, not the body) is
-/// parsed at the first question, once. What is no JSON-RPC message is [`Kind::Opaque`] and says why; an MCP edge answers
-/// that [`Defect`], a host dialect that is not JSON-RPC ignores it.
+/// Cloning counts a reference. Making one never fails and reads nothing: the envelope (method and
+/// id, not the body) is parsed at the first question, once. What is no JSON-RPC message is
+/// [`Kind::Opaque`] and says why; an MCP edge answers that [`Defect`], a host dialect that is not
+/// JSON-RPC ignores it.
 ///
 /// ```
 /// use mcp_transport_core::{Id, Kind, Message};
@@ -218,8 +219,9 @@ impl Message {
 }
 
 impl Defect {
-    /// What an MCP edge answers: `-32700` for what is not JSON, `-32600` for what is no request, and for what is too
-    /// large the family's own `-31005` with limit and size, to the id where it was found.
+    /// What an MCP edge answers: `-32700` for what is not JSON, `-32600` for what is no request,
+    /// and for what is too large the family's own `-31005` with limit and size, to the id where it
+    /// was found.
     ///
     /// ```
     /// use mcp_transport_core::Defect;

@@ -4,8 +4,9 @@ use super::Id;
 
 /// Looks for the top-level `id` of a JSON object while its bytes pass by, and keeps none of them.
 ///
-/// Some clients write `id` last, so the head alone does not do. An id longer than [`MAX_ID`] bytes is not found; a
-/// message that has no top-level `method` is no request, and nobody waits for an answer to it. Of two ids neither is taken.
+/// Some clients write `id` last, so the head alone does not do. An id longer than [`MAX_ID`] bytes
+/// is not found; a message that has no top-level `method` is no request, and nobody waits for an
+/// answer to it. Of two ids neither is taken.
 #[derive(Debug, Default)]
 pub(crate) struct IdScanner {
     depth: u32,

@@ -26,8 +26,8 @@ pub(super) fn overloaded(id: &Id, full: Full) -> Message {
     Message::failure(Some(id), &error.context(full.to_string()))
 }
 
-/// It cannot be sent, or not again, and waiting would not help. What was `sent` and comes here may be sent again: the
-/// delivery rule has settled the rest.
+/// It cannot be sent, or not again, and waiting would not help. What was `sent` and comes here may
+/// be sent again: the delivery rule has settled the rest.
 pub(super) fn refused(call: &Message, sent: bool, error: &Error) -> Message {
     let mut ending = Ending::from(error);
     if sent {

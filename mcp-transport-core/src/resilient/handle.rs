@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Wakes, closes and watches a [`Resilient`](super::Resilient) from elsewhere. Clone it freely; it keeps nothing alive.
+/// Wakes, closes and watches a [`Resilient`](super::Resilient) from elsewhere. Clone it freely; it
+/// keeps nothing alive.
 ///
 /// ```
 /// use mcp_transport_core::{Resilient, memory};
@@ -41,14 +42,15 @@ impl Handle {
         (handle, asked)
     }
 
-    /// "The host is back": dials now, whatever the schedule says, also out of standby. Does nothing while a connection is
-    /// up.
+    /// "The host is back": dials now, whatever the schedule says, also out of standby. Does nothing
+    /// while a connection is up.
     pub fn wake(&self) {
         self.wake.wake();
     }
 
-    /// Closes the link: takes no more calls, waits for the answers of those in flight, for `deadline` at most, then says
-    /// goodbye to the host and answers the rest. Returns when the link is closed.
+    /// Closes the link: takes no more calls, waits for the answers of those in flight, for
+    /// `deadline` at most, then says goodbye to the host and answers the rest. Returns when the
+    /// link is closed.
     ///
     /// # Cancel safety
     /// Once polled, the link closes also if this future is dropped. Only the first deadline counts.

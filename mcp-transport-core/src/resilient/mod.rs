@@ -24,11 +24,12 @@ use std::time::Duration;
 use task::{Outbound, Pipes};
 use tokio::sync::{oneshot, watch};
 
-/// A [`Transport`](crate::Transport) for a *client* of JSON-RPC that outlives its connections: it dials, retries, replays
-/// the handshake, sends again what may be sent again, and settles what may not.
+/// A [`Transport`](crate::Transport) for a *client* of JSON-RPC that outlives its connections: it
+/// dials, retries, replays the handshake, sends again what may be sent again, and settles what may
+/// not.
 ///
-/// Every request gets exactly one answer: the host's, or an error whose `data` is an [`Ending`](crate::Ending). What the
-/// client cancels gets none.
+/// Every request gets exactly one answer: the host's, or an error whose `data` is an
+/// [`Ending`](crate::Ending). What the client cancels gets none.
 ///
 /// | | while a connection is up | while none is |
 /// |---|---|---|
@@ -41,16 +42,19 @@ use tokio::sync::{oneshot, watch};
 /// | any other notification | sent | dropped |
 /// | the answer to a request of the host | sent if that request came over this connection | dropped |
 ///
-/// When a connection goes, requests that only read (lists, reads, gets, `ping`, `initialize`, `server/discover`,
-/// `completion/complete`) are sent again, oldest first, at most three times; any other that was sent is answered with
-/// [`Outcome::Unknown`](crate::Outcome::Unknown). Requests of the host that the client has not answered are cancelled.
-/// Before anything else, the new connection gets the session's handshake; see [`handshake`](crate::handshake).
+/// When a connection goes, requests that only read (lists, reads, gets, `ping`, `initialize`,
+/// `server/discover`, `completion/complete`) are sent again, oldest first, at most three times; any
+/// other that was sent is answered with [`Outcome::Unknown`](crate::Outcome::Unknown). Requests of
+/// the host that the client has not answered are cancelled. Before anything else, the new
+/// connection gets the session's handshake; see [`handshake`](crate::handshake).
 ///
-/// The stream yields an `Err` once, for the loss after which there is no further dial, and ends then. The sink is ready
-/// while the link's task has room: a flush means that the task has it, not that the host has. Closing the sink, or
-/// dropping the transport, writes what is queued within 1 s if a connection is up, and closes it properly.
+/// The stream yields an `Err` once, for the loss after which there is no further dial, and ends
+/// then. The sink is ready while the link's task has room: a flush means that the task has it, not
+/// that the host has. Closing the sink, or dropping the transport, writes what is queued within 1 s
+/// if a connection is up, and closes it properly.
 ///
-/// A server does not want this, but [`Redial`](crate::Redial): over this, it would answer the wrong client.
+/// A server does not want this, but [`Redial`](crate::Redial): over this, it would answer the wrong
+/// client.
 ///
 /// ```
 /// use futures::{SinkExt, StreamExt};
@@ -163,7 +167,8 @@ impl Sink<Message> for Resilient {
         Poll::Ready(flushed.map_err(|_| self.closed()))
     }
 
-    /// Closes the link: ready once the connection is closed. What is still owed can be read after that.
+    /// Closes the link: ready once the connection is closed. What is still owed can be read after
+    /// that.
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.to_task.disconnect();
         if let Some(done) = &mut self.done {
@@ -229,14 +234,16 @@ impl<C: Connector> Builder<C> {
         self
     }
 
-    /// How long a request may wait for a connection before it is answered with an error. Default 120 s.
+    /// How long a request may wait for a connection before it is answered with an error. Default
+    /// 120 s.
     pub fn hold(mut self, hold: Duration) -> Self {
         self.config.hold = hold;
         self
     }
 
-    /// How long a request may be in flight before it is answered with an error, and the host is told that nobody waits.
-    /// Default 600 s. `subscriptions/listen`, which has no end by design, is exempt.
+    /// How long a request may be in flight before it is answered with an error, and the host is
+    /// told that nobody waits. Default 600 s. `subscriptions/listen`, which has no end by design,
+    /// is exempt.
     pub fn run(mut self, run: Duration) -> Self {
         self.config.run = run;
         self

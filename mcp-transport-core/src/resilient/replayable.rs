@@ -1,4 +1,5 @@
-//! Which methods of MCP may be sent again when nobody knows what became of them. A closed table: what is not in it may not.
+//! Which methods of MCP may be sent again when nobody knows what became of them. A closed table:
+//! what is not in it may not.
 
 use crate::delivery::Replay;
 
@@ -19,7 +20,8 @@ const SAFE: [&str; 13] = [
     "tools/list",
 ];
 
-/// A request that has no end by design: it is answered when the host ends the subscription (2026-07-28).
+/// A request that has no end by design: it is answered when the host ends the subscription
+/// (2026-07-28).
 pub(super) const ENDLESS: &str = "subscriptions/listen";
 
 pub(super) fn replay(method: &str) -> Replay {

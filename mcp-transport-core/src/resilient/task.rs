@@ -133,7 +133,8 @@ where
             }
             tracing::debug!(%cause, "the connection ended");
             if let Some(transport) = self.transport.take() {
-                // We may be the one who gives up on it: the peer is told, and the next dial need not wait for that.
+                // We may be the one who gives up on it: the peer is told, and the next dial need
+                // not wait for that.
                 tokio::spawn(goodbye(transport));
             }
             self.driver.lost(now(), &cause);
@@ -224,7 +225,8 @@ where
         .await
     }
 
-    /// Writes what is queued, and waits for what is in flight if `answers` says so; for so long at most.
+    /// Writes what is queued, and waits for what is in flight if `answers` says so; for so long at
+    /// most.
     async fn drain(&mut self, within: Duration, answers: bool) {
         let drained = poll_fn(|cx| {
             for _ in 0..ROUNDS {
@@ -251,7 +253,8 @@ where
         }
     }
 
-    /// The link is closed. The client may still read what it is owed, and whoever calls is answered.
+    /// The link is closed. The client may still read what it is owed, and whoever calls is
+    /// answered.
     async fn tell_the_rest(&mut self, loss: Option<Error>) {
         self.from_client.close();
         poll_fn(|cx| {
@@ -369,7 +372,8 @@ where
         let Some(due) = self.driver.poll_timeout() else {
             return Ok(false);
         };
-        // Deadlines move back with every answer; a timer that fires too early costs less than one that always moves.
+        // Deadlines move back with every answer; a timer that fires too early costs less than one
+        // that always moves.
         let set = match self.armed {
             Some(set) if set <= due => set,
             _ => {

@@ -29,12 +29,14 @@ impl Backoff for Delays {
 }
 
 impl RetryPolicy {
-    /// Any `Backoff` as a policy, randomness and the longest elapsed time included. The function makes one.
+    /// Any `Backoff` as a policy, randomness and the longest elapsed time included. The function
+    /// makes one.
     ///
-    /// A `Backoff` steps, while a policy is asked by number. So asking for attempt 0 resets it, asking for the next
-    /// attempt steps it, asking for the last one again repeats the answer, and going back resets it and steps on from
-    /// there. A jump ahead steps at most 1,024 times. Once it gave up it is not stepped again before a reset. Every clone
-    /// of the policy makes a `Backoff` of its own.
+    /// A `Backoff` steps, while a policy is asked by number. So asking for attempt 0 resets it,
+    /// asking for the next attempt steps it, asking for the last one again repeats the answer, and
+    /// going back resets it and steps on from there. A jump ahead steps at most 1,024 times. Once
+    /// it gave up it is not stepped again before a reset. Every clone of the policy makes a
+    /// `Backoff` of its own.
     ///
     /// ```
     /// use backoff::ExponentialBackoff;

@@ -18,8 +18,8 @@ use std::time::Duration;
 
 /// How long to wait after each failed attempt to connect.
 ///
-/// The first dial is at once. The delays are the waits *after* each failure: [`local`](Self::local) dials at once, fails,
-/// waits 0 s, fails again, waits 1 s, then 3, 5, 10, 30, 30 … s.
+/// The first dial is at once. The delays are the waits *after* each failure: [`local`](Self::local)
+/// dials at once, fails, waits 0 s, fails again, waits 1 s, then 3, 5, 10, 30, 30 … s.
 ///
 /// ```
 /// use mcp_transport_core::RetryPolicy;
@@ -56,8 +56,8 @@ const MAX_STEPS: usize = 1_024;
 impl RetryPolicy {
     /// For a host on this machine: 0, 1, 3, 5, 10, 30 s, then every 30 s for ever, without jitter.
     ///
-    /// A host that reloads is back within seconds, and one that its user closed may come back after lunch. Nobody else
-    /// dials it, so there is no herd to scatter.
+    /// A host that reloads is back within seconds, and one that its user closed may come back after
+    /// lunch. Nobody else dials it, so there is no herd to scatter.
     pub fn local() -> Self {
         let [.., last] = LOCAL;
         Self::steps(
@@ -103,14 +103,16 @@ impl RetryPolicy {
 
     /// Spreads each wait by up to 20 % either way, so that many links do not dial in step.
     ///
-    /// The spread follows from the seed and the attempt alone. A wait of zero stays zero, and no other becomes zero.
+    /// The spread follows from the seed and the attempt alone. A wait of zero stays zero, and no
+    /// other becomes zero.
     #[must_use]
     pub const fn with_jitter(mut self, seed: u64) -> Self {
         self.jitter = Some(seed);
         self
     }
 
-    /// The wait after the failure with this number, counted from 0; `None` if there is to be no further dial.
+    /// The wait after the failure with this number, counted from 0; `None` if there is to be no
+    /// further dial.
     pub fn delay(&self, attempt: u32) -> Option<Duration> {
         let delay = match &self.schedule {
             Schedule::Steps { steps, tail } => usize::try_from(attempt)
@@ -127,7 +129,8 @@ impl RetryPolicy {
         })
     }
 
-    /// The waits in turn, from the first failure on: what retry crates such as backon and tokio-retry take.
+    /// The waits in turn, from the first failure on: what retry crates such as backon and
+    /// tokio-retry take.
     ///
     /// Ends where the policy gives up.
     pub fn delays(&self) -> Delays {
@@ -204,7 +207,8 @@ fn spread(delay: Duration, seed: u64, attempt: u32) -> Duration {
     Duration::new(secs, u32::try_from(nanos % NANOS).unwrap_or(0))
 }
 
-/// The number with this index of the splitmix64 sequence that starts at `seed` (Steele, Lea and Flood, 2014).
+/// The number with this index of the splitmix64 sequence that starts at `seed` (Steele, Lea and
+/// Flood, 2014).
 const fn splitmix64(seed: u64, index: u32) -> u64 {
     const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
     let state = seed.wrapping_add(GOLDEN.wrapping_mul(index as u64 + 1));

@@ -27,8 +27,9 @@ impl Driver {
                 self.aside(now, message);
             }
             Kind::Response { id, .. } => {
-                // An id of the host's is unique only within its connection: an answer belongs to the newest request of
-                // that id, and only if the client had read that one when it answered.
+                // An id of the host's is unique only within its connection: an answer belongs to
+                // the newest request of that id, and only if the client had read that one when it
+                // answered.
                 let theirs = id.map(|id| self.theirs.get(id).is_some_and(|&told| told <= read));
                 match (id, theirs) {
                     (Some(_), Some(false)) => {
@@ -87,13 +88,15 @@ impl Driver {
         }
     }
 
-    /// The client no longer waits for one of its calls: it gets no answer, and the host is told if it has the call.
+    /// The client no longer waits for one of its calls: it gets no answer, and the host is told if
+    /// it has the call.
     fn cancelled(&mut self, now: Instant, message: Message) {
         let Some(op) = cancelled_id(&message).and_then(|id| self.ids.get(&id).copied()) else {
             return;
         };
         if let Abandoned::Running(link) = self.delivery.abandon(op) {
-            // MCP wants no answer to what was cancelled: nothing would ever take it out of the window.
+            // MCP wants no answer to what was cancelled: nothing would ever take it out of the
+            // window.
             self.delivery.complete(link, op);
             self.aside(now, message);
         }

@@ -5,8 +5,8 @@
 //!  client ◄── pop_answer  ◄── answers  ◄── settle, forward ◄── host_said ◄── host
 //! ```
 //!
-//! Calls live in `delivery` until they are answered. Notifications and answers of the client are *asides*: they take their
-//! turn in the same queue, and are dropped with the connection.
+//! Calls live in `delivery` until they are answered. Notifications and answers of the client are
+//! *asides*: they take their turn in the same queue, and are dropped with the connection.
 
 mod client;
 mod host;
@@ -32,7 +32,8 @@ pub(super) struct Config {
     pub(super) run: Duration,
 }
 
-/// A message on its way to the host. Whoever writes it says [`Driver::written`] or [`Driver::refused`].
+/// A message on its way to the host. Whoever writes it says [`Driver::written`] or
+/// [`Driver::refused`].
 #[derive(Debug)]
 pub(super) struct Outgoing {
     /// `None` for a part of the replay.
@@ -56,7 +57,8 @@ pub(super) struct Driver {
     /// The bytes of each message that nobody answers.
     asides: HashMap<Op, usize>,
     aside_bytes: usize,
-    /// Requests of the host that the client has not answered, each with its number among what the client was told.
+    /// Requests of the host that the client has not answered, each with its number among what the
+    /// client was told.
     theirs: HashMap<Id, u64>,
     handshake: Handshake,
     up: Option<Up>,
@@ -87,8 +89,8 @@ const ENOUGH: usize = 64;
 
 impl Driver {
     pub(super) fn new(config: Config) -> Self {
-        // Calls and asides share the queue, and each has limits of its own: answers that a host waits for must not be
-        // crowded out by calls that wait for that host.
+        // Calls and asides share the queue, and each has limits of its own: answers that a host
+        // waits for must not be crowded out by calls that wait for that host.
         let limits = Limits::default()
             .ops(config.buffer.saturating_mul(2))
             .bytes(config.bytes)
@@ -350,7 +352,8 @@ impl Driver {
         }
     }
 
-    /// A call ran for as long as it may: its client is answered, and the host is told that nobody waits.
+    /// A call ran for as long as it may: its client is answered, and the host is told that nobody
+    /// waits.
     fn overrun(&mut self, now: Instant, link: Link, op: Op) {
         self.delivery.complete(link, op);
         if let Some(call) = self.forget(op) {
