@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod answering;
+pub mod bridge;
 mod child;
 mod stdio;
 
