@@ -4,6 +4,7 @@
 mod answering;
 pub mod bridge;
 mod child;
+pub mod discovery;
 mod stdio;
 
 pub use answering::Answering;

@@ -1,4 +1,9 @@
 //! Which command is the same one again.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests fail where they stand, and have a clock"
+)]
 
 use bytes::Bytes;
 use mcp_transport_stdio::bridge::resend::{Arrival, MAX_REMEMBERED, REMEMBERED, Resends, Ticket};
@@ -46,7 +51,10 @@ fn an_answer_that_was_not_written_is_given_for_ten_seconds() {
     resends.leave(first);
     resends.answer(now, ticket, &DONE);
     let late = now + REMEMBERED - Duration::from_millis(1);
-    assert_eq!(resends.arrive(late, second, &BUILD), Arrival::Answered(DONE));
+    assert_eq!(
+        resends.arrive(late, second, &BUILD),
+        Arrival::Answered(DONE)
+    );
     run(&mut resends, now + REMEMBERED, third, &BUILD);
 }
 
@@ -72,7 +80,10 @@ fn an_error_is_remembered_though_it_was_written_but_not_for_its_own_connection()
     assert!(resends.begin(ticket));
     resends.answer(now, ticket, &FAILED);
     resends.delivered(ticket);
-    assert_eq!(resends.arrive(now, second, &BUILD), Arrival::Answered(FAILED));
+    assert_eq!(
+        resends.arrive(now, second, &BUILD),
+        Arrival::Answered(FAILED)
+    );
     // Who heard the error and asks again on the same connection means it.
     run(&mut resends, now, first, &BUILD);
 }
@@ -84,7 +95,12 @@ fn other_bytes_are_another_command() {
     let mut resends = Resends::new();
     let ticket = run(&mut resends, now, first, &BUILD);
     assert!(resends.begin(ticket));
-    run(&mut resends, now, second, &Bytes::from_static(br#"{"type":"manage_build","params":{}}"#));
+    run(
+        &mut resends,
+        now,
+        second,
+        &Bytes::from_static(br#"{"type":"manage_build","params":{}}"#),
+    );
 }
 
 #[test]
@@ -123,7 +139,10 @@ fn a_command_that_the_application_gave_up_is_unknown_and_not_run_again() {
     assert_eq!(resends.arrive(now, second, &BUILD), Arrival::Attached);
     let (told, answer) = resends.abandon(now, ticket);
     assert_eq!(told, [first, second]);
-    assert_eq!(resends.arrive(now, third, &BUILD), Arrival::Answered(answer));
+    assert_eq!(
+        resends.arrive(now, third, &BUILD),
+        Arrival::Answered(answer)
+    );
 }
 
 #[test]
@@ -138,7 +157,10 @@ fn what_is_remembered_is_bounded() {
         resends.answer(now, ticket, &DONE);
     }
     run(&mut resends, now, second, &command(0));
-    assert_eq!(resends.arrive(now, second, &command(1)), Arrival::Answered(DONE));
+    assert_eq!(
+        resends.arrive(now, second, &command(1)),
+        Arrival::Answered(DONE)
+    );
 
     let large = Bytes::from(vec![b'x'; 17 * 1024 * 1024]);
     let ticket = run(&mut resends, now, first, &BUILD);

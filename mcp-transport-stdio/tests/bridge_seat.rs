@@ -1,4 +1,9 @@
 //! Who has the seat, as a pure machine.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests fail where they stand, and have a clock"
+)]
 
 use mcp_transport_stdio::bridge::Claim;
 use mcp_transport_stdio::bridge::seat::{Notice, Output, Peer, Policy, SeatConfig, Seats};
@@ -46,13 +51,24 @@ fn the_newest_wins_and_the_loser_is_told_by_whom_and_when() {
     let second = seats.arrive(now, "[::1]:54321").unwrap();
     seats.command(now, 5, first).unwrap();
     seats.command(now, 7, second).unwrap();
-    let [Output::Evict { peer, eviction, tell: true }] = &outputs(&mut seats)[..] else {
+    let [
+        Output::Evict {
+            peer,
+            eviction,
+            tell: true,
+        },
+    ] = &outputs(&mut seats)[..]
+    else {
         panic!("one eviction");
     };
     assert_eq!(*peer, first);
     assert_eq!(eviction.newcomer(), Some("[::1]:54321"));
     assert_eq!(eviction.evicted_at_unix_ms(), Some(7));
-    assert!(eviction.text().contains("[::1]:54321"), "{}", eviction.text());
+    assert!(
+        eviction.text().contains("[::1]:54321"),
+        "{}",
+        eviction.text()
+    );
     // A frame that the loser had sent before is refused, and takes nothing back.
     let refusal = seats.command(now, 8, first).unwrap_err();
     assert_eq!(refusal.holder, "[::1]:54321");
@@ -70,7 +86,9 @@ fn the_notice_goes_to_whom_the_policy_says() {
     ] {
         let now = Instant::now();
         let mut seats = seats(Policy::NewestWins, notice);
-        let peers: Vec<_> = (0..3).map(|n| seats.arrive(now, n.to_string()).unwrap()).collect();
+        let peers: Vec<_> = (0..3)
+            .map(|n| seats.arrive(now, n.to_string()).unwrap())
+            .collect();
         seats.claim(now, 0, peers[0], Claim::Take);
         seats.command(now, 0, peers[1]).unwrap();
         seats.command(now, 0, peers[2]).unwrap();
@@ -104,14 +122,18 @@ fn a_protected_incumbent_keeps_the_seat_until_it_is_silent() {
 
     seats.claim(late + Duration::from_secs(31), 0, newcomer, Claim::Take);
     let outputs = outputs(&mut seats);
-    assert!(matches!(&outputs[..], [Output::Evict { .. }, Output::Grant(peer)] if *peer == newcomer));
+    assert!(
+        matches!(&outputs[..], [Output::Evict { .. }, Output::Grant(peer)] if *peer == newcomer)
+    );
 }
 
 #[test]
 fn whoever_waits_longest_gets_the_free_seat() {
     let now = Instant::now();
     let mut seats = seats(Policy::NewestWins, Notice::Always);
-    let peers: Vec<_> = (0..4).map(|n| seats.arrive(now, n.to_string()).unwrap()).collect();
+    let peers: Vec<_> = (0..4)
+        .map(|n| seats.arrive(now, n.to_string()).unwrap())
+        .collect();
     for peer in &peers {
         seats.claim(now, 0, *peer, Claim::IfFree);
     }
@@ -128,11 +150,16 @@ fn whoever_waits_longest_gets_the_free_seat() {
 fn who_shares_serves_everybody() {
     let now = Instant::now();
     let mut seats = seats(Policy::Share, Notice::Always);
-    let peers: Vec<_> = (0..4).map(|n| seats.arrive(now, n.to_string()).unwrap()).collect();
+    let peers: Vec<_> = (0..4)
+        .map(|n| seats.arrive(now, n.to_string()).unwrap())
+        .collect();
     seats.claim(now, 0, peers[0], Claim::Take);
     seats.claim(now, 0, peers[1], Claim::IfFree);
     seats.command(now, 0, peers[2]).unwrap();
-    assert_eq!(outputs(&mut seats), [Output::Grant(peers[0]), Output::Grant(peers[1])]);
+    assert_eq!(
+        outputs(&mut seats),
+        [Output::Grant(peers[0]), Output::Grant(peers[1])]
+    );
     assert!(peers.iter().all(|peer| seats.is_served(*peer)));
     assert_eq!(seats.holder(), None);
 }
@@ -141,7 +168,9 @@ fn who_shares_serves_everybody() {
 fn connections_are_bounded() {
     let now = Instant::now();
     let mut seats = seats(Policy::NewestWins, Notice::Always);
-    let peers: Vec<_> = (0..64).map(|n| seats.arrive(now, n.to_string()).unwrap()).collect();
+    let peers: Vec<_> = (0..64)
+        .map(|n| seats.arrive(now, n.to_string()).unwrap())
+        .collect();
     assert!(seats.arrive(now, "one more").is_err());
     seats.leave(peers[17]);
     assert!(seats.arrive(now, "one more").is_ok());
@@ -174,7 +203,12 @@ impl World {
             seats: seats(Policy::NewestWins, Notice::Always),
             now: Instant::now(),
             unix_ms: 1_000_000,
-            clients: (0..8).map(|_| Client { peer: None, owns: false }).collect(),
+            clients: (0..8)
+                .map(|_| Client {
+                    peer: None,
+                    owns: false,
+                })
+                .collect(),
             changes: 0,
             takes: 0,
             deaths: 0,
@@ -188,7 +222,10 @@ impl World {
 
     fn dial(&mut self, n: usize, claim: Claim) {
         self.takes += usize::from(claim == Claim::Take);
-        let peer = self.seats.arrive(self.now, format!("127.0.0.1:{n}")).unwrap();
+        let peer = self
+            .seats
+            .arrive(self.now, format!("127.0.0.1:{n}"))
+            .unwrap();
         self.clients[n].peer = Some(peer);
         self.seats.claim(self.now, self.unix_ms, peer, claim);
         self.drain();
@@ -198,19 +235,28 @@ impl World {
     fn drain(&mut self) {
         let mut losers = Vec::new();
         while let Some(output) = self.seats.poll_output() {
-            let of = |peer: Peer, clients: &[Client]| clients.iter().position(|c| c.peer == Some(peer));
+            let of =
+                |peer: Peer, clients: &[Client]| clients.iter().position(|c| c.peer == Some(peer));
             match output {
                 Output::Grant(peer) => {
                     let n = of(peer, &self.clients).expect("granted to one that is there");
                     self.clients[n].owns = true;
                 }
-                Output::Evict { peer, eviction, tell } => {
+                Output::Evict {
+                    peer,
+                    eviction,
+                    tell,
+                } => {
                     assert!(tell);
                     let n = of(peer, &self.clients).expect("evicted one that is there");
                     assert!(self.clients[n].owns, "evicted one that had nothing");
-                    self.clients[n] = Client { peer: None, owns: false };
+                    self.clients[n] = Client {
+                        peer: None,
+                        owns: false,
+                    };
                     let by = eviction.newcomer().unwrap().to_owned();
-                    self.told.insert(n, (by, eviction.evicted_at_unix_ms().unwrap()));
+                    self.told
+                        .insert(n, (by, eviction.evicted_at_unix_ms().unwrap()));
                     losers.push((n, peer));
                 }
                 other => panic!("{other:?}"),
@@ -219,7 +265,10 @@ impl World {
         }
         for (n, peer) in losers {
             let (by, at) = &self.told[&n];
-            assert_eq!((by.as_str(), *at), (self.seats.holder().unwrap().1, self.unix_ms));
+            assert_eq!(
+                (by.as_str(), *at),
+                (self.seats.holder().unwrap().1, self.unix_ms)
+            );
             self.seats.leave(peer);
             self.dial(n, Claim::IfFree);
         }
@@ -258,13 +307,20 @@ impl World {
     }
 
     fn check(&self) {
-        let owners: BTreeSet<_> = self.clients.iter().filter(|c| c.owns).map(|c| c.peer).collect();
+        let owners: BTreeSet<_> = self
+            .clients
+            .iter()
+            .filter(|c| c.owns)
+            .map(|c| c.peer)
+            .collect();
         assert_eq!(owners.len(), usize::from(self.seats.holder().is_some()));
         assert!(owners.iter().all(|peer| *peer == holder(&self.seats)));
         assert!(
             self.changes <= self.takes + self.deaths,
             "{} changes, {} takes, {} deaths",
-            self.changes, self.takes, self.deaths
+            self.changes,
+            self.takes,
+            self.deaths
         );
     }
 }

@@ -1,4 +1,9 @@
 //! What travels on the bridge, as pure functions.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests fail where they stand, and have a clock"
+)]
 
 use mcp_transport_core::{ErrorKind, Eviction, EvictionReason};
 use mcp_transport_stdio::bridge::Claim;
@@ -23,10 +28,24 @@ fn a_welcome_may_end_anywhere_and_what_follows_is_left_alone() {
 
 #[test]
 fn any_line_that_offers_framing_is_a_welcome_and_any_other_is_not() {
-    for good in ["MCP/0.1 FRAMING=1\n", "FRAMING=1\r\n", "a FRAMING=10 FRAMING=1 b\n"] {
-        assert_eq!(wire::read_welcome(good.as_bytes()).unwrap(), Some(good.len()), "{good:?}");
+    for good in [
+        "MCP/0.1 FRAMING=1\n",
+        "FRAMING=1\r\n",
+        "a FRAMING=10 FRAMING=1 b\n",
+    ] {
+        assert_eq!(
+            wire::read_welcome(good.as_bytes()).unwrap(),
+            Some(good.len()),
+            "{good:?}"
+        );
     }
-    for bad in ["\n", "HTTP/1.1 400 Bad Request\r\n", "WELCOME UNITY-MCP 1\n", "FRAMING=10\n", "framing=1\n"] {
+    for bad in [
+        "\n",
+        "HTTP/1.1 400 Bad Request\r\n",
+        "WELCOME UNITY-MCP 1\n",
+        "FRAMING=10\n",
+        "framing=1\n",
+    ] {
         let error = wire::read_welcome(bad.as_bytes()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Incompatible, "{bad:?}");
     }
@@ -45,7 +64,10 @@ fn a_welcome_has_at_most_512_bytes() {
 #[test]
 fn the_pong_is_what_the_python_client_looks_for() {
     assert_eq!(wire::PONG.len(), 48);
-    assert_eq!(wire::PONG, br#"{"status":"success","result":{"message":"pong"}}"#);
+    assert_eq!(
+        wire::PONG,
+        br#"{"status":"success","result":{"message":"pong"}}"#
+    );
     assert_eq!(wire::incoming(wire::PONG), Incoming::Pong);
     assert_eq!(
         wire::incoming(br#"{ "result": {"message": "pong"}, "status": "success" }"#),
@@ -61,20 +83,35 @@ fn a_request_is_a_ping_a_claim_or_for_the_application() {
         (br#"{"type": "ping"}"#, Request::Ping),
         (br#"{"type":"ping","params":{}}"#, Request::Ping),
         (br#"{"type":"ping","params":null}"#, Request::Ping),
-        (br#"{"type":"ping","params":{"seat":"sofa"}}"#, Request::Ping),
-        (br#"{"type":"ping","params":{"seat":"take"}}"#, Request::Seat(Claim::Take)),
-        (br#"{"type":"ping","params":{"seat":"if_free"}}"#, Request::Seat(Claim::IfFree)),
+        (
+            br#"{"type":"ping","params":{"seat":"sofa"}}"#,
+            Request::Ping,
+        ),
+        (
+            br#"{"type":"ping","params":{"seat":"take"}}"#,
+            Request::Seat(Claim::Take),
+        ),
+        (
+            br#"{"type":"ping","params":{"seat":"if_free"}}"#,
+            Request::Seat(Claim::IfFree),
+        ),
         (b"pong", Request::Command),
         (b"\"ping\"", Request::Command),
         (b"PING", Request::Command),
         (b"\xff\xfe", Request::Command),
-        (br#"{"type":"read_console","params":{"seat":"take"}}"#, Request::Command),
+        (
+            br#"{"type":"read_console","params":{"seat":"take"}}"#,
+            Request::Command,
+        ),
         (br#"[{"type":"ping"}]"#, Request::Command),
     ] {
         assert_eq!(wire::request(frame), request, "{}", frame.escape_ascii());
     }
     for claim in [Claim::Take, Claim::IfFree] {
-        assert_eq!(wire::request(wire::claim(claim).as_bytes()), Request::Seat(claim));
+        assert_eq!(
+            wire::request(wire::claim(claim).as_bytes()),
+            Request::Seat(claim)
+        );
     }
 }
 
@@ -92,9 +129,17 @@ fn only_an_object_whose_status_is_evicted_is_a_notice() {
         br#"{"status":"evicted""#,
         br#"{"status":"error","error":"evicted: stuck too long in queue"}"#,
     ] {
-        assert_eq!(wire::incoming(other), Incoming::Answer, "{}", other.escape_ascii());
+        assert_eq!(
+            wire::incoming(other),
+            Incoming::Answer,
+            "{}",
+            other.escape_ascii()
+        );
     }
-    for notice in [&br#"{"status":"evicted"}"#[..], br#"{"\u0073tatus":"\u0065victed"}"#] {
+    for notice in [
+        &br#"{"status":"evicted"}"#[..],
+        br#"{"\u0073tatus":"\u0065victed"}"#,
+    ] {
         assert!(matches!(wire::incoming(notice), Incoming::Evicted(_)));
     }
 }
@@ -105,9 +150,18 @@ fn a_refusal_is_an_error_answer_that_names_the_holder() {
         br#"{"status":"error","reason":"seat_taken","error":"\"x\" has it","seat_holder":"[::1]:9"}"#,
     )
     .unwrap();
-    assert_eq!((&*refusal.holder, &*refusal.text), ("[::1]:9", "\"x\" has it"));
-    assert_eq!(Refusal::from_frame(&refusal.to_frame()), Some(refusal.clone()));
-    assert_eq!(wire::incoming(&refusal.to_frame()), Incoming::Refused(refusal.clone()));
+    assert_eq!(
+        (&*refusal.holder, &*refusal.text),
+        ("[::1]:9", "\"x\" has it")
+    );
+    assert_eq!(
+        Refusal::from_frame(&refusal.to_frame()),
+        Some(refusal.clone())
+    );
+    assert_eq!(
+        wire::incoming(&refusal.to_frame()),
+        Incoming::Refused(refusal.clone())
+    );
     assert!(wire::is_error_answer(&refusal.to_frame()));
 }
 
@@ -121,7 +175,11 @@ fn an_answer_is_an_error_by_its_status_alone() {
         br#"{"error":"x"}"#,
         b"error",
     ] {
-        assert!(!wire::is_error_answer(success), "{}", success.escape_ascii());
+        assert!(
+            !wire::is_error_answer(success),
+            "{}",
+            success.escape_ascii()
+        );
     }
 }
 

@@ -138,7 +138,9 @@ impl<P: Port> Connector for BridgeConnector<P> {
         let control = self.control();
         match opened {
             Ok(inner) => Ok(Seated { inner, control }),
-            Err(error) => Err(control.note(error).context(format!("the bridge on port {port}"))),
+            Err(error) => Err(control
+                .note(error)
+                .context(format!("the bridge on port {port}"))),
         }
     }
 
@@ -146,7 +148,9 @@ impl<P: Port> Connector for BridgeConnector<P> {
     fn patience(&self) -> Option<Duration> {
         match self.next_claim() {
             Some(Claim::IfFree) => Some(Duration::MAX),
-            Some(Claim::Take) => Some(2 * ATTEMPT_TIMEOUT + WELCOME_TIMEOUT + self.config.claim_timeout),
+            Some(Claim::Take) => {
+                Some(2 * ATTEMPT_TIMEOUT + WELCOME_TIMEOUT + self.config.claim_timeout)
+            }
             None => None,
         }
     }

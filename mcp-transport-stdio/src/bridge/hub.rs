@@ -26,7 +26,10 @@ pub(super) enum Order {
     /// You lost the seat.
     Evict { eviction: Eviction, tell: bool },
     /// The answer that you wait for.
-    Answer { ticket: Option<Ticket>, answer: Bytes },
+    Answer {
+        ticket: Option<Ticket>,
+        answer: Bytes,
+    },
     /// The application let go of you.
     Close,
 }
@@ -162,13 +165,21 @@ impl Hub {
 
     /// The endpoint of who has the seat.
     pub(super) fn holder(&self) -> Option<String> {
-        self.act(|state, _, _| state.seats.holder().map(|(_, endpoint)| endpoint.to_owned()))
+        self.act(|state, _, _| {
+            state
+                .seats
+                .holder()
+                .map(|(_, endpoint)| endpoint.to_owned())
+        })
     }
 
     /// The only place that touches the state.
     fn act<R>(&self, change: impl FnOnce(&mut State, Instant, u64) -> R) -> R {
         let now = tokio::time::Instant::now().into_std();
-        let unix_ms = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+        let unix_ms = SystemTime::UNIX_EPOCH
+            .elapsed()
+            .unwrap_or_default()
+            .as_millis();
         // Nothing below panics half-way through a change.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let result = change(&mut state, now, u64::try_from(unix_ms).unwrap_or(u64::MAX));

@@ -144,7 +144,14 @@ impl Resends {
     /// The answer was written to somebody who reads. If it is no error, the next such command is another one.
     pub fn delivered(&mut self, ticket: Ticket) {
         self.entries.retain(|entry| {
-            entry.ticket != ticket || !matches!(entry.state, State::Answered { is_error: false, .. })
+            entry.ticket != ticket
+                || !matches!(
+                    entry.state,
+                    State::Answered {
+                        is_error: false,
+                        ..
+                    }
+                )
         });
     }
 
@@ -201,8 +208,12 @@ impl Resends {
             if count <= MAX_REMEMBERED && bytes <= MAX_REMEMBERED_BYTES {
                 return;
             }
-            let oldest = self.entries.iter().position(|entry| entry.remembered().is_some());
-            self.entries.remove(oldest.expect("one is counted at least"));
+            let oldest = self
+                .entries
+                .iter()
+                .position(|entry| entry.remembered().is_some());
+            self.entries
+                .remove(oldest.expect("one is counted at least"));
         }
     }
 }

@@ -260,7 +260,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> BridgeTransport<IO> {
         }
         let wants_ping = matches!(verdict, Verdict::Ping | Verdict::Slept(_));
         if wants_ping && may_ping && self.inner.poll_ready_unpin(cx)?.is_ready() {
-            self.inner.start_send_unpin(Message::from(Bytes::from_static(PING)))?;
+            self.inner
+                .start_send_unpin(Message::from(Bytes::from_static(PING)))?;
             self.phase = Phase::Pinged;
         }
         self.arm();
@@ -285,7 +286,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> BridgeTransport<IO> {
 
     fn refused(&self) -> Option<Error> {
         let (cause, _) = self.over.as_ref()?;
-        Some(cause.clone().unwrap_or_else(|| lost("the bridge closed the connection")))
+        Some(
+            cause
+                .clone()
+                .unwrap_or_else(|| lost("the bridge closed the connection")),
+        )
     }
 }
 
@@ -370,7 +375,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Sink<Message> for BridgeTransport<IO> {
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let this = &mut *self;
         let waker = this.wakers.sink(cx);
-        this.inner.poll_close_unpin(&mut Context::from_waker(&waker))
+        this.inner
+            .poll_close_unpin(&mut Context::from_waker(&waker))
     }
 }
 
@@ -390,7 +396,8 @@ where
 {
     inner.send(Message::from(wire::claim(claim))).await?;
     let answer = inner.next().await;
-    let answer = answer.ok_or_else(|| lost("the bridge closed instead of answering the claim"))??;
+    let answer =
+        answer.ok_or_else(|| lost("the bridge closed instead of answering the claim"))??;
     match wire::incoming(answer.as_bytes()) {
         Incoming::Evicted(eviction) => Err(Error::evicted(eviction)),
         Incoming::Refused(refusal) => Err(Error::evicted(

@@ -1,6 +1,6 @@
 //! What travels on the bridge: the welcome line, the ping, the seat frames, and what a frame is. Pure.
 //!
-//! The framing itself is core's [`LengthPrefixed`]; [`ClientCodec`] puts the welcome line before it. The facts are those
+//! The framing itself is core's [`LengthPrefixed`]. The facts are those
 //! of the installed plugin (10.1) and of the Python server for it (10.3); the seat frames are ours, on their wire: the
 //! plugin answers them as the pings that they are.
 
@@ -222,7 +222,7 @@ impl Refusal {
 /// The dialling side's codec: one welcome line, then frames. The line is the first message that it decodes, so a read
 /// may end anywhere, and what came behind the line is kept.
 #[derive(Debug)]
-pub struct ClientCodec {
+pub(super) struct ClientCodec {
     welcomed: bool,
     frames: LengthPrefixed,
     torn: Torn,
@@ -230,18 +230,18 @@ pub struct ClientCodec {
 
 /// Knows whether a codec holds the beginning of a frame whose rest has not arrived.
 #[derive(Clone, Debug, Default)]
-pub struct Torn(Arc<AtomicBool>);
+pub(super) struct Torn(Arc<AtomicBool>);
 
 impl Torn {
     /// True after the codec has waited for the rest of a frame in vain.
-    pub fn is_torn(&self) -> bool {
+    pub(super) fn is_torn(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 impl ClientCodec {
     /// Before the welcome line, with this limit of bytes for each payload.
-    pub fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         Self {
             welcomed: false,
             frames: LengthPrefixed::with_limit(limit),
@@ -250,7 +250,7 @@ impl ClientCodec {
     }
 
     /// Whether a frame is torn, for whoever holds the stream that holds the codec.
-    pub fn torn(&self) -> Torn {
+    pub(super) fn torn(&self) -> Torn {
         self.torn.clone()
     }
 }
@@ -328,9 +328,8 @@ fn mentions(frame: &[u8], word: &[u8]) -> bool {
 
 /// A pong of another writer, who may put spaces elsewhere.
 fn is_pong(frame: &[u8]) -> bool {
-    serde_json::from_slice::<Value>(frame).is_ok_and(|answer| {
-        answer["status"] == "success" && answer["result"]["message"] == "pong"
-    })
+    serde_json::from_slice::<Value>(frame)
+        .is_ok_and(|answer| answer["status"] == "success" && answer["result"]["message"] == "pong")
 }
 
 fn no_bridge(said: &[u8], what: &str) -> Error {

@@ -1,4 +1,11 @@
 //! A client that speaks the bridge's wire by hand, and what was recorded of the real one.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "each test takes what it needs, and fails where it stands"
+)]
 
 use bytes::Bytes;
 use std::time::Duration;
@@ -28,7 +35,9 @@ impl Raw {
     pub async fn connect(port: u16) -> Self {
         let mut raw = Self(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
         let mut welcome = [0; 30];
-        soon("the welcome", raw.0.read_exact(&mut welcome)).await.unwrap();
+        soon("the welcome", raw.0.read_exact(&mut welcome))
+            .await
+            .unwrap();
         assert_eq!(&welcome, b"WELCOME UNITY-MCP 1 FRAMING=1\n");
         raw
     }
@@ -79,7 +88,12 @@ pub fn recordings() -> Vec<Vec<Said>> {
     };
     let recordings: Vec<Vec<Said>> = text
         .split("\n\n")
-        .map(|part| part.lines().filter(|line| !line.starts_with('#')).map(said).collect())
+        .map(|part| {
+            part.lines()
+                .filter(|line| !line.starts_with('#'))
+                .map(said)
+                .collect()
+        })
         .filter(|conversation: &Vec<Said>| !conversation.is_empty())
         .collect();
     assert!(recordings.len() > 10);
