@@ -37,7 +37,10 @@ fn the_same_bytes_from_another_connection_attach_to_what_runs() {
     resends.leave(first);
     assert_eq!(resends.arrive(now, second, &BUILD), Arrival::Attached);
     assert_eq!(resends.arrive(now, third, &BUILD), Arrival::Attached);
-    assert_eq!(resends.answer(now, ticket, &DONE), [first, second, third]);
+    assert_eq!(
+        resends.answer(now, ticket, &DONE, false),
+        [first, second, third]
+    );
     assert!(!resends.begin(ticket));
 }
 
@@ -49,7 +52,7 @@ fn an_answer_that_was_not_written_is_given_for_ten_seconds() {
     let ticket = run(&mut resends, now, first, &BUILD);
     assert!(resends.begin(ticket));
     resends.leave(first);
-    resends.answer(now, ticket, &DONE);
+    resends.answer(now, ticket, &DONE, false);
     let late = now + REMEMBERED - Duration::from_millis(1);
     assert_eq!(
         resends.arrive(late, second, &BUILD),
@@ -66,7 +69,7 @@ fn two_identical_commands_that_were_each_answered_are_two() {
     for peer in [first, first, second, first] {
         let ticket = run(&mut resends, now, peer, &BUILD);
         assert!(resends.begin(ticket));
-        assert_eq!(resends.answer(now, ticket, &DONE), [peer]);
+        assert_eq!(resends.answer(now, ticket, &DONE, false), [peer]);
         resends.delivered(ticket);
     }
 }
@@ -78,7 +81,7 @@ fn an_error_is_remembered_though_it_was_written_but_not_for_its_own_connection()
     let mut resends = Resends::new();
     let ticket = run(&mut resends, now, first, &BUILD);
     assert!(resends.begin(ticket));
-    resends.answer(now, ticket, &FAILED);
+    resends.answer(now, ticket, &FAILED, true);
     resends.delivered(ticket);
     assert_eq!(
         resends.arrive(now, second, &BUILD),
@@ -112,7 +115,7 @@ fn a_resend_of_what_has_not_begun_takes_its_place() {
     let ticket = run(&mut resends, now, second, &BUILD);
     assert!(!resends.begin(former), "it would run twice");
     assert!(resends.begin(ticket));
-    assert_eq!(resends.answer(now, ticket, &DONE), [second, first]);
+    assert_eq!(resends.answer(now, ticket, &DONE, false), [second, first]);
 }
 
 #[test]
@@ -154,7 +157,7 @@ fn what_is_remembered_is_bounded() {
     for n in 0..=MAX_REMEMBERED {
         let ticket = run(&mut resends, now, first, &command(n));
         assert!(resends.begin(ticket));
-        resends.answer(now, ticket, &DONE);
+        resends.answer(now, ticket, &DONE, false);
     }
     run(&mut resends, now, second, &command(0));
     assert_eq!(
@@ -165,6 +168,6 @@ fn what_is_remembered_is_bounded() {
     let large = Bytes::from(vec![b'x'; 17 * 1024 * 1024]);
     let ticket = run(&mut resends, now, first, &BUILD);
     assert!(resends.begin(ticket));
-    assert_eq!(resends.answer(now, ticket, &large), [first]);
+    assert_eq!(resends.answer(now, ticket, &large, false), [first]);
     run(&mut resends, now, second, &BUILD);
 }

@@ -8,7 +8,7 @@
 
 use super::resend::{Arrival, Resends, Ticket};
 use super::seat::{Output, Peer, SeatConfig, Seats};
-use super::wire::{Claim, Refusal};
+use super::wire::{self, Claim, Refusal};
 use bytes::Bytes;
 use mcp_transport_core::{Error, Eviction};
 use std::collections::BTreeMap;
@@ -112,8 +112,10 @@ impl Hub {
 
     /// The application has answered.
     pub(super) fn answer(&self, ticket: Ticket, answer: &Bytes) {
+        // It may be large, so it is looked through before the others are made to wait.
+        let is_error = wire::is_error_answer(answer);
         self.act(|state, now, _| {
-            for peer in state.resends.answer(now, ticket, answer) {
+            for peer in state.resends.answer(now, ticket, answer, is_error) {
                 state.tell(
                     peer,
                     Order::Answer {
@@ -209,7 +211,7 @@ impl State {
     /// Withdraws what this connection has not begun.
     fn withdraw(&mut self, peer: Peer) {
         let told = self.resends.leave(peer);
-        let answer = super::wire::error_answer(WITHDRAWN);
+        let answer = wire::error_answer(WITHDRAWN);
         self.answer_others(told, peer, &answer);
     }
 

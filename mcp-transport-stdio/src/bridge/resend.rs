@@ -122,8 +122,15 @@ impl Resends {
         }
     }
 
-    /// The application has answered. Says who is to hear it; a ticket that is over has nobody.
-    pub fn answer(&mut self, now: Instant, ticket: Ticket, answer: &Bytes) -> Vec<Peer> {
+    /// The application has answered, and `is_error` says whether [by its status](wire::is_error_answer) it failed. Says who
+    /// is to hear it; a ticket that is over has nobody.
+    pub fn answer(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        answer: &Bytes,
+        is_error: bool,
+    ) -> Vec<Peer> {
         let Some(entry) = self.entry(ticket) else {
             return Vec::new();
         };
@@ -132,7 +139,7 @@ impl Resends {
         }
         entry.state = State::Answered {
             answer: answer.clone(),
-            is_error: wire::is_error_answer(answer),
+            is_error,
             until: now + REMEMBERED,
         };
         let mut told = std::mem::take(&mut entry.waiting);
@@ -160,7 +167,7 @@ impl Resends {
     pub fn abandon(&mut self, now: Instant, ticket: Ticket) -> (Vec<Peer>, Bytes) {
         let answer = wire::error_answer(GIVEN_UP);
         let told = match self.entry(ticket).map(|entry| &entry.state) {
-            Some(State::Running) => self.answer(now, ticket, &answer),
+            Some(State::Running) => self.answer(now, ticket, &answer, true),
             Some(State::Queued) => self.withdraw(ticket),
             _ => Vec::new(),
         };
