@@ -1,5 +1,6 @@
 //! What the examples share, as a library, so that tests reach it.
 
+pub mod bridge;
 pub mod calls;
 pub mod catalogue;
 pub mod hub;

@@ -4,7 +4,7 @@
 
 use clap::Parser;
 use examples::calls::Budget;
-use examples::server::flags::{LocalUrl, Transport, origin, stdin_is_pipe};
+use examples::server::flags::{Editors, LocalUrl, Transport, origin, stdin_is_pipe};
 use examples::server::{Options, run};
 use examples::sim;
 use mcp_transport_core::guard::Origin;
@@ -34,6 +34,11 @@ struct Flags {
     /// origins are refused, and programs that are no browser need none
     #[arg(long, value_name = "ORIGIN", value_parser = origin)]
     allow_origin: Vec<Origin>,
+
+    /// How editors come: hub = their plugins, set to HTTP, connect to us; bridge = their plugins, set to stdio, listen, and
+    /// are found by the status files in ~/.unity-mcp (or UNITY_MCP_STATUS_DIR); auto = both
+    #[arg(long, value_enum, default_value_t = Editors::Auto)]
+    editor: Editors,
 
     /// How long a call waits for an editor that is away, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120.0, value_parser = seconds)]
@@ -88,6 +93,7 @@ impl Flags {
         let mut options = Options::new(self.http_url.map_or(DEFAULT_PORT, LocalUrl::port));
         options.stdio = self.transport.unwrap_or(guess) == Transport::Stdio;
         options.origins = self.allow_origin;
+        options.editors = self.editor;
         options.budget = Budget::new(
             Duration::from_secs_f64(self.hold),
             Some(Duration::from_secs_f64(self.client_budget)),

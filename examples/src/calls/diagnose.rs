@@ -80,6 +80,14 @@ pub fn editor_fault(now: Instant, editor: &Instance) -> Option<Fault> {
             ),
             "Open the project in Unity again, or start the MCP session in its window.",
         )),
+        (Phase::Away { .. }, _) if editor.evicted.is_some() => Some(Fault::new(
+            "superseded",
+            format!(
+                "Another client has the only seat of the editor {name}. {}",
+                editor.evicted.as_deref().unwrap_or_default()
+            ),
+            SEAT_TAKEN,
+        )),
         (Phase::Away { since }, _) => Some(Fault::new(
             "reloading",
             format!(
@@ -108,6 +116,10 @@ pub fn call_fault(now: Instant, editor: &Instance, port: Option<&Port>) -> Optio
     };
     at_port.or_else(|| editor_fault(now, editor))
 }
+
+/// What to do about a seat that somebody else has.
+const SEAT_TAKEN: &str =
+    "Close that client, or wait until it leaves: the seat is taken again when it is free.";
 
 fn usual(editor: &Instance) -> String {
     let wait = "Wait: calls are held until it is back.";
@@ -166,6 +178,11 @@ pub fn refused(
             format!("{full}. Nothing was sent. Send fewer calls at once, and this one again in a second."),
         )
         .retry_after_ms(1_000),
+        (Refused::SeatTaken(text), _) => Ending::new(
+            Outcome::NotDelivered,
+            "superseded",
+            format!("Another client has the editor's only seat. {text} Nothing was sent. {SEAT_TAKEN}"),
+        ),
         (Refused::Quit, Some(fault)) => fault.ending(Outcome::NotDelivered, "Nothing was sent."),
         (Refused::Quit, None) => {
             Ending::new(Outcome::NotDelivered, "editor_quit", "The editor quit. Nothing was sent. Open it again.")
@@ -209,6 +226,10 @@ pub fn lost(
                 "{} was silent for too long and was given up.",
                 capital(&name)
             ),
+        ),
+        Why::SeatTaken => (
+            "superseded",
+            format!("A newer client took the only seat of {name}, which lives on. {SEAT_TAKEN}"),
         ),
         Why::HoldExpired => return expired(now, lost.outcome, editor, port),
     };

@@ -168,6 +168,12 @@ impl Hub {
         Ok(Call::new(self.clone(), ticket, id, receiver))
     }
 
+    /// Another client has the only seat of this editor, until it is ours again: its calls are
+    /// answered at once with this text.
+    pub fn stand_by(&self, hash: &str, text: String) {
+        self.touch(|inner, _| inner.state.stand_by(hash, text));
+    }
+
     /// The late result of an operation, if it came, and if the one who asks is the one who called.
     pub fn late_result(&self, id: &str, owner: Option<&str>) -> Option<Value> {
         self.lock().late.get(now(), id, owner)

@@ -90,6 +90,21 @@ impl fmt::Display for Transport {
     }
 }
 
+/// How editors come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the plugin has these two modes, and there is both"
+)]
+pub enum Editors {
+    /// They connect to /hub/plugin: plugins set to HTTP.
+    Hub,
+    /// They listen and are dialled, as the status files say: plugins set to stdio.
+    Bridge,
+    /// Both.
+    Auto,
+}
+
 /// Whether standard input is a pipe or a socket. Where the system does not tell, what is no terminal counts as one.
 pub fn stdin_is_pipe() -> bool {
     #[cfg(unix)]

@@ -89,7 +89,8 @@ pub struct Http {
     sessions: Sessions,
     guard: Guard,
     mcp: Mcp,
-    plugin: WsConfig,
+    /// `None` where editors are only dialled.
+    plugin: Option<WsConfig>,
     number: u16,
     health: watch::Receiver<loopback::Health>,
     plugins: TaskTracker,
@@ -105,12 +106,23 @@ pub struct Started {
 }
 
 impl Http {
-    /// Serves a port, for clients with these origins besides its own.
+    /// Serves a port, for clients with these origins besides its own, and for plugins.
     pub fn start<B: Bind + 'static>(
         listener: Loopback<B>,
         calls: &Calls,
         origins: Vec<Origin>,
     ) -> Started {
+        Self::start_with(listener, calls, origins, true)
+    }
+
+    /// The same; `plugins` says whether plugins may connect at `/hub/plugin`.
+    pub fn start_with<B: Bind + 'static>(
+        listener: Loopback<B>,
+        calls: &Calls,
+        origins: Vec<Origin>,
+        plugins: bool,
+    ) -> Started {
+        let plugin = plugins.then(plugin_config);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let plugins = TaskTracker::new();
         let number = listener.local_port();
@@ -124,7 +136,7 @@ impl Http {
             calls: calls.clone(),
             sessions,
             guard,
-            plugin: plugin_config(),
+            plugin,
             number,
             health: listener.watch_health(),
             plugins: plugins.clone(),
@@ -186,7 +198,12 @@ impl Http {
     }
 
     fn plugin(&self, request: Request<Incoming>) -> Response<Body> {
-        match upgrade(request, &self.plugin) {
+        let Some(plugin) = &self.plugin else {
+            let why =
+                "This server dials editors itself (--editor bridge): set the plugin to stdio.\n";
+            return text(StatusCode::NOT_FOUND, why);
+        };
+        match upgrade(request, plugin) {
             Ok((answer, connection)) => {
                 let hub = self.calls.hub().clone();
                 self.plugins.spawn(async move {

@@ -1,13 +1,16 @@
 //! The whole server: its port, its hub, its client on the pipes, its simulated editor.
 #![expect(clippy::disallowed_methods, reason = "the shell that owns the process")]
 
+use super::flags::Editors;
 use super::http::{self, Http, port_holder};
 use super::mcp::UnityMcp;
+use crate::bridge::BridgeLeg;
 use crate::calls::{Budget, Calls, Port};
 use crate::hub::{Config, Hub};
 use crate::sim;
 use mcp_transport_core::guard::Origin;
 use mcp_transport_core::loopback::FamilyState;
+use mcp_transport_stdio::discovery::Discovery;
 use rmcp::ServiceExt;
 use std::io::{self, Write};
 use std::time::Duration;
@@ -24,6 +27,8 @@ pub struct Options {
     pub origins: Vec<Origin>,
     /// How long calls wait.
     pub budget: Budget,
+    /// How editors come.
+    pub editors: Editors,
     /// The simulated editor, if there is to be one.
     pub sim: Option<sim::Options>,
 }
@@ -36,6 +41,7 @@ impl Options {
             port,
             origins: Vec::new(),
             budget: Budget::default(),
+            editors: Editors::Auto,
             sim: None,
         }
     }
@@ -64,7 +70,19 @@ pub async fn run(options: Options) -> io::Result<()> {
             health: port_health.borrow().clone(),
         })
     });
-    let started = Http::start(listener, &calls, options.origins);
+    let plugins = options.editors != Editors::Bridge;
+    let started = Http::start_with(listener, &calls, options.origins, plugins);
+    let bridge = match options.editors {
+        Editors::Hub => None,
+        Editors::Bridge => Some(dial_editors(&hub)?),
+        Editors::Auto => match dial_editors(&hub) {
+            Ok(leg) => Some(leg),
+            Err(error) => {
+                tracing::warn!(%error, "editors that listen are not found");
+                None
+            }
+        },
+    };
     warn_of_foreign_port(number, &health.borrow());
     let editor = match options.sim {
         Some(sim) => Some(simulate(number, sim, &hub).await),
@@ -84,10 +102,16 @@ pub async fn run(options: Options) -> io::Result<()> {
         stop.await;
     }
     started.stop().await;
+    drop(bridge);
     if let Some(editor) = editor {
         editor.quit().await;
     }
     Ok(())
+}
+
+/// Editors whose plugin is set to stdio: the status files say where they listen.
+fn dial_editors(hub: &Hub) -> io::Result<BridgeLeg> {
+    Ok(BridgeLeg::start(hub, &Discovery::from_env()?)?)
 }
 
 async fn simulate(port: u16, options: sim::Options, hub: &Hub) -> sim::Editor {
@@ -131,7 +155,7 @@ fn banner(port: u16, hub: &Hub, simulated: bool) -> String {
     let editors: Vec<String> = hub.snapshot().iter().map(|editor| editor.id()).collect();
     let editors = match (editors.as_slice(), simulated) {
         ([], _) => {
-            "none yet: open a project with the MCP for Unity plugin, set to HTTP and this URL"
+            "none yet: open a project with the MCP for Unity plugin, set to HTTP and this URL, or to stdio"
                 .to_owned()
         }
         (ids, true) => format!("{} (simulated)", ids.join(", ")),

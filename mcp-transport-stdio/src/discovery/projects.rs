@@ -24,6 +24,15 @@ pub struct Projects {
 }
 
 impl Project {
+    /// What a file of this key said when it was written last.
+    pub fn new(key: impl Into<String>, status: Status, heard: SystemTime) -> Self {
+        Self {
+            key: key.into(),
+            status,
+            heard,
+        }
+    }
+
     /// `Name@key`, as the Python server names it.
     pub fn id(&self) -> String {
         format!("{}@{}", self.status.project_name, self.key)

@@ -177,10 +177,19 @@ impl State {
     pub fn gone(&mut self, now: Instant, socket: SocketId, ending: ErrorKind, unsent: &[Op]) {
         let why = match ending {
             ErrorKind::Evicted(EvictionReason::ShuttingDown) => Why::Quit,
+            ErrorKind::Evicted(EvictionReason::Superseded) => Why::SeatTaken,
             ErrorKind::TimedOut => Why::Silent,
             _ => Why::LinkLost,
         };
         self.remove(now, socket, why, unsent);
+    }
+
+    /// Another client has the only seat of this editor, until it is ours again: its calls are
+    /// answered at once with this text.
+    pub fn stand_by(&mut self, hash: &str, text: String) {
+        if let Some(project) = self.projects.get_mut(hash) {
+            project.stand_by(text, &mut self.outputs);
+        }
     }
 
     /// Takes a call for a project.

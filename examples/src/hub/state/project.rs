@@ -29,6 +29,8 @@ pub(super) struct Project {
     running: Option<Running>,
     last_answer: Option<Instant>,
     superseded: Option<Instant>,
+    /// Why calls are refused until the seat is ours again.
+    evicted: Option<String>,
     /// How often the seat was taken.
     seatings: u64,
     last_gap: Option<Duration>,
@@ -102,6 +104,7 @@ impl Project {
             running: None,
             last_answer: None,
             superseded: None,
+            evicted: None,
             seatings: 0,
             last_gap: None,
             custom_tools: 0,
@@ -164,6 +167,7 @@ impl Project {
             }
         }
         self.seatings += 1;
+        self.evicted = None;
         self.phase = Phase::Connected;
         outputs.push_back(Output::Changed);
         self.pump(now, outputs);
@@ -189,14 +193,23 @@ impl Project {
             Why::Quit => Phase::Quit { since: now },
             _ => Phase::Away { since: now },
         };
-        if why == Why::Superseded {
+        if matches!(why, Why::Superseded | Why::SeatTaken) {
             self.superseded = Some(now);
         }
         self.drain(why, outputs);
         if why == Why::Quit && self.standby.is_empty() {
-            self.fail_queued(outputs);
+            self.fail_queued(why, outputs);
         }
         outputs.push_back(Output::Changed);
+    }
+
+    /// The editor's only seat is another client's, until it is free: calls are answered at once.
+    pub(super) fn stand_by(&mut self, text: String, outputs: &mut VecDeque<Output>) {
+        if self.seat.is_none() {
+            self.evicted = Some(text);
+            self.fail_queued(Why::SeatTaken, outputs);
+            outputs.push_back(Output::Changed);
+        }
     }
 
     pub(super) fn submit(
@@ -208,6 +221,9 @@ impl Project {
     ) -> Result<(), Refused> {
         if matches!(self.phase, Phase::Quit { .. }) {
             return Err(Refused::Quit);
+        }
+        if let Some(text) = &self.evicted {
+            return Err(Refused::SeatTaken(text.clone()));
         }
         let params = to_raw_value(&request.params).expect("JSON values always serialise");
         let submit = Submit {
@@ -228,6 +244,10 @@ impl Project {
             had_it: None,
         };
         self.waiting.insert(op, waiting);
+        if self.seat.is_none() {
+            // Somebody may dial an editor only when it is needed.
+            outputs.push_back(Output::Changed);
+        }
         self.pump(now, outputs);
         Ok(())
     }
@@ -352,6 +372,7 @@ impl Project {
             queued: self.delivery.queued(),
             standby: self.standby.len(),
             superseded: self.superseded,
+            evicted: self.evicted.clone(),
             returns: self.seatings.saturating_sub(1),
             last_gap: self.last_gap,
             custom_tools: self.custom_tools,
@@ -421,14 +442,13 @@ impl Project {
         }
     }
 
-    fn fail_queued(&mut self, outputs: &mut VecDeque<Output>) {
+    fn fail_queued(&mut self, why: Why, outputs: &mut VecDeque<Output>) {
         for (op, Waiting { ticket, had_it }) in std::mem::take(&mut self.waiting) {
             self.delivery.abandon(op);
             let outcome = match had_it {
                 Some(_) => Outcome::Unknown,
                 None => Outcome::NotDelivered,
             };
-            let why = Why::Quit;
             let lost = Lost { outcome, why };
             outputs.push_back(Output::Lost { ticket, lost });
         }

@@ -43,6 +43,8 @@ pub enum Refused {
     NoSuchProject,
     /// The editor closed its connection in good order: waiting for it is vain.
     Quit,
+    /// A newer client took the editor's only seat. The text says who, and what to do.
+    SeatTaken(String),
     /// The queue is full.
     Full(Full),
 }
@@ -74,6 +76,8 @@ pub enum Why {
     Superseded,
     /// The editor's connection was silent for too long.
     Silent,
+    /// A newer client took the editor's only seat. The editor lives, and may be at work.
+    SeatTaken,
 }
 
 /// What the hub wants done.
@@ -170,6 +174,8 @@ pub struct Instance {
     pub standby: usize,
     /// When and how the seat last changed hands against the holder's will.
     pub superseded: Option<Instant>,
+    /// Who took the editor's only seat from us, and what to do; until we have it again.
+    pub evicted: Option<String>,
     /// How often the connection came back.
     pub returns: u64,
     /// How long the last gap was.
