@@ -9,6 +9,7 @@ use examples::calls::{Budget, Calls, Port};
 use examples::hub::{Config, Hub};
 use examples::server::{Http, Started};
 use examples::sim::{Editor, Options};
+use mcp_transport_core::Ending;
 use mcp_transport_core::guard::Origin;
 use mcp_transport_core::loopback::{Bind, Health, Loopback};
 use rmcp::model::{CallToolRequestParams, CallToolResult, ProtocolVersion};
@@ -16,6 +17,7 @@ use rmcp::service::{RunningService, ServiceError};
 use rmcp::transport::{IntoTransport, StreamableHttpClientTransport};
 use rmcp::{ClientLifecycleMode, ClientServiceExt, RoleClient, ServiceExt};
 use serde_json::{Map, Value, json};
+use std::sync::LazyLock;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -240,8 +242,11 @@ pub struct Answer {
 
 impl Answer {
     /// Reads a result.
+    ///
+    /// # Panics
+    /// If it ends badly in another shape than the published one, or without a text that says the same.
     pub fn of(result: &CallToolResult) -> Self {
-        Self {
+        let answer = Self {
             is_error: result.is_error == Some(true),
             value: result.structured_content.clone().unwrap_or_default(),
             text: result
@@ -250,7 +255,24 @@ impl Answer {
                 .filter_map(|block| block.as_text())
                 .map(|text| text.text.clone())
                 .collect(),
+        };
+        if answer.is_error && answer.value.get("success").is_none() {
+            answer.is_an_ending();
         }
+        answer
+    }
+
+    /// What is no answer of the editor's is a bad ending, and those have one shape.
+    fn is_an_ending(&self) {
+        static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
+            let schema = serde_json::from_str(Ending::SCHEMA).expect("JSON");
+            jsonschema::validator_for(&schema).expect("a schema")
+        });
+        if let Err(error) = SCHEMA.validate(&self.value) {
+            panic!("{error}: {self:?}");
+        }
+        let message = self.value["message"].as_str().unwrap_or_default();
+        assert!(self.text.starts_with(message), "{self:?}");
     }
 
     /// The outcome of a bad ending.

@@ -28,8 +28,7 @@ impl Calls {
             tokio::select! {
                 biased;
                 event = call.event() => match event {
-                    // A client that hears of progress waits on; the other gets what is known.
-                    Event::Stuck if caller.progress.is_some() => {}
+                    // Also for a client that hears of progress: an editor may never get out of this.
                     Event::Stuck => break Patience::Plugins,
                     event => return self.over(hash, &command, event).map_err(|end| end.operation(id)),
                 },

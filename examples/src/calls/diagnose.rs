@@ -413,7 +413,7 @@ pub fn progress(
                 None => format!("editor reloading, {away} s so far"),
             }
         }
-        (Some(Standing::Running), Some(editor)) if editor.stalled => {
+        (Some(_), Some(editor)) if editor.stalled => {
             format!("the editor's main loop is stalled, {so_far}")
         }
         (Some(Standing::Running), _) => format!("the editor works on it, {so_far}"),
