@@ -20,14 +20,14 @@ impl Calls {
         hash: &str,
         verify: &Verify,
         clock: &mut Clock,
-    ) -> Option<(Verdict, Reply)> {
+    ) -> Option<Verdict> {
         let mut until = None;
         loop {
             let (command, params) = verify.question();
             let reply = self.ask(caller, hash, command, params, clock).await?;
             let verdict = verify.judge(&reply);
             if verdict != Verdict::CannotTell {
-                return Some((verdict, reply));
+                return Some(verdict);
             }
             // The time runs from the editor's return on.
             if now() >= *until.get_or_insert_with(|| now() + READ_BACK) {
@@ -103,12 +103,15 @@ fn is_ready(state: &Reply) -> bool {
 }
 
 /// The answer of a change whose own answer was lost, and that a read found to be there.
-pub(super) fn verified(call: &Call, read: &Reply) -> Reply {
-    let message = format!("{} took effect (verified after reload)", call.tool);
-    let mut value =
-        serde_json::json!({"success": true, "message": message, "verified_after_reload": true});
-    if !read.data.is_null() && call.command == Some("manage_editor") {
-        value["data"] = read.data.clone();
-    }
-    normalise(&value)
+pub(super) fn verified(call: &Call) -> Reply {
+    let message = match call.command {
+        // Whose reload it was cannot be read; that there was one, and that it is over, can.
+        Some("refresh_unity") => {
+            "The editor reloaded its scripts after the request, and is ready (verified after reload)".to_owned()
+        }
+        _ => format!("{} took effect (verified after reload)", call.tool),
+    };
+    // Within the data, since that is what every tool shows of an answer.
+    let data = serde_json::json!({"verified_after_reload": true});
+    normalise(&serde_json::json!({"success": true, "message": message, "data": data}))
 }

@@ -197,9 +197,9 @@ impl Calls {
             }
             let verify = verify.clone().sent_at(sent_at);
             match self.read_back(caller, hash, &verify, clock).await {
-                Some((Verdict::Took, reply)) => return Ok(verified(call, &reply)),
+                Some(Verdict::Took) => return Ok(verified(call)),
                 // The domain that had the command is gone, and a read shows no trace of it: it can no longer take effect.
-                Some((Verdict::DidNotTake, _)) if tries < MAX_TRIES => tries += 1,
+                Some(Verdict::DidNotTake) if tries < MAX_TRIES => tries += 1,
                 _ => return Err(end.ending),
             }
         }
