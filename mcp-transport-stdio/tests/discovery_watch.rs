@@ -300,6 +300,21 @@ fn port_files_come_newest_first() {
     assert_eq!(ports, [6402, 6403, 6401]);
 }
 
+#[test]
+fn a_port_that_was_chosen_is_written_as_the_plugin_does_and_found_again() {
+    let scratch = Scratch::new();
+    let file = PortFile::new(6407, GAME, SystemTime::now());
+    file.publish(&scratch.0).unwrap();
+    let keyed = format!("unity-mcp-port-{}.json", file.key());
+    let text = fs::read_to_string(scratch.0.join(&keyed)).unwrap();
+    assert!(text.starts_with("{\n  \"unity_port\": 6407,\n  \"created_date\": "));
+    assert_eq!(
+        text,
+        fs::read_to_string(scratch.0.join("unity-mcp-port.json")).unwrap()
+    );
+    assert_eq!(scratch.discovery().port_files(), [file]);
+}
+
 #[tokio::test]
 async fn a_link_without_a_host_says_what_to_do() {
     let scratch = Scratch::new();

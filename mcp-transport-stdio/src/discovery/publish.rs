@@ -5,7 +5,7 @@
 )]
 
 use super::read::file_name;
-use super::status::Status;
+use super::status::{PortFile, Status};
 use mcp_transport_core::Error;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -142,6 +142,37 @@ async fn beat(file: Arc<Mutex<Option<StatusFile>>>, mut changes: watch::Receiver
 
 fn lock(file: &Mutex<Option<StatusFile>>) -> std::sync::MutexGuard<'_, Option<StatusFile>> {
     file.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl PortFile {
+    /// Writes the port file of this project into this directory, which is made if need be, and the copy without a key that
+    /// older clients read. Write it when a port was chosen. It stays when the application ends, so that the next start may
+    /// choose the same port.
+    ///
+    /// # Errors
+    /// What the file system says, with the path.
+    ///
+    /// ```
+    /// use mcp_transport_stdio::discovery::PortFile;
+    /// use std::time::SystemTime;
+    ///
+    /// # fn main() -> Result<(), mcp_transport_core::Error> {
+    /// # let directory = std::env::temp_dir().join(format!("port-file-{}", std::process::id()));
+    /// PortFile::new(6400, "/work/Game/Assets", SystemTime::now()).publish(&directory)?;
+    /// # std::fs::remove_dir_all(directory)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn publish(&self, directory: &Path) -> Result<(), Error> {
+        fs::create_dir_all(directory).map_err(|error| at(directory, error))?;
+        let bytes = serde_json::to_vec_pretty(self).expect("text and numbers always serialise");
+        let keyed = format!("unity-mcp-port-{}.json", self.key());
+        for name in [keyed.as_str(), "unity-mcp-port.json"] {
+            let path = directory.join(name);
+            replace(&path, &bytes).map_err(|error| at(&path, error))?;
+        }
+        Ok(())
+    }
 }
 
 /// Writes beside it and renames, so that nobody reads a part. Only we may read it where the system knows such.

@@ -111,6 +111,11 @@ impl PortFile {
         }
     }
 
+    /// The first eight hex digits of the path's SHA-1, by which the files of a project are named.
+    pub fn key(&self) -> String {
+        project_key(&self.project_path)
+    }
+
     /// Reads one; `None` for what is torn, or names no port.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let file: Self = serde_json::from_slice(bytes).ok()?;
