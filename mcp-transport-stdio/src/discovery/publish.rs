@@ -185,11 +185,25 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let written = options
         .open(&beside)
         .and_then(|mut file| file.write_all(bytes))
-        .and_then(|()| fs::rename(&beside, path));
+        .and_then(|()| rename(&beside, path));
     if written.is_err() {
         let _ = fs::remove_file(&beside);
     }
     written
+}
+
+/// On Windows a file that somebody reads at the moment may refuse to be replaced: readers are quick, so it is tried again.
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    let mut tries = if cfg!(windows) { 100 } else { 1 };
+    loop {
+        tries -= 1;
+        match fs::rename(from, to) {
+            Err(error) if tries > 0 && error.kind() == io::ErrorKind::PermissionDenied => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            done => return done,
+        }
+    }
 }
 
 fn at(path: &Path, error: io::Error) -> Error {
