@@ -63,6 +63,14 @@ impl StatusFile {
         &self.path
     }
 
+    /// Leaves the file behind, as who is killed does: readers believe it until its heartbeat is [`STALE`] old.
+    ///
+    /// [`STALE`]: super::STALE
+    pub fn leave(mut self) {
+        // Nothing that is found is what we wrote.
+        self.written.clear();
+    }
+
     /// Writes it every [`HEARTBEAT`] from now on, in a task.
     ///
     /// # Panics
@@ -83,6 +91,9 @@ impl StatusFile {
 
 impl Drop for StatusFile {
     fn drop(&mut self) {
+        if self.written.is_empty() {
+            return;
+        }
         // Another instance may have the project open now.
         if fs::read(&self.path).is_ok_and(|found| found == self.written) {
             let _ = fs::remove_file(&self.path);
