@@ -1,24 +1,44 @@
-//! A Unity editor without Unity: connects to a hub as the plugin does, and reloads at bad moments.
+//! A Unity editor without Unity: connects to a hub as the plugin does, or listens as the plugin set to
+//! stdio does, and reloads at bad moments.
 //!
 //! ```text
 //! cargo run --example unity_editor -- --server ws://127.0.0.1:8080/hub/plugin --reload-every 20
+//! cargo run --example unity_editor -- --bridge --port 6400
 //! ```
 //!
 //! The menu items `Simulator/Reload Domain` and `Simulator/Report` are its own. `RUST_LOG=debug`
 //! shows each command. Ctrl-C quits politely.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use examples::sim::{self, Editor, Options};
+use mcp_transport_stdio::bridge::Notice;
+use mcp_transport_stdio::discovery::Environment;
 use tracing_subscriber::EnvFilter;
 
-/// A simulated Unity editor for hubs that speak the plugin's WebSocket dialect.
+/// A simulated Unity editor, for either dialect of the plugin.
 #[derive(Debug, Parser)]
 struct Flags {
     /// The hub's plugin endpoint
     #[arg(long, default_value = "ws://127.0.0.1:8080/hub/plugin", value_parser = hub)]
     server: String,
+    /// Listen for servers instead, as the plugin set to stdio does
+    #[arg(long, conflicts_with = "server")]
+    bridge: bool,
+    /// The port to listen on; 0 lets the system choose
+    #[arg(long, default_value_t = 6400, requires = "bridge")]
+    port: u16,
+    /// The directory of the status file [default: `UNITY_MCP_STATUS_DIR`, else `~/.unity-mcp`]
+    #[arg(long, requires = "bridge")]
+    status_dir: Option<PathBuf>,
+    /// On the bridge: whoever connects ends everybody else without a word, and there are no seats
+    #[arg(long, requires = "bridge")]
+    installed_rule: bool,
+    /// Who hears on the bridge that it lost its seat
+    #[arg(long, value_enum, default_value = "always", requires = "bridge")]
+    notice: Told,
     /// How many seconds a domain reload takes
     #[arg(long, default_value = "5", value_parser = seconds)]
     away: Duration,
@@ -39,6 +59,17 @@ struct Flags {
     project_path: String,
 }
 
+/// Who hears of a lost seat.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Told {
+    /// Every loser
+    Always,
+    /// Who asked for the seat by name, and so knows the frame; the Python server does not
+    Announced,
+    /// Nobody
+    Never,
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
@@ -54,13 +85,30 @@ async fn main() {
         .seed(flags.seed)
         .latency(flags.latency);
     options.reload_every = flags.reload_every;
+    options.installed_rule = flags.installed_rule;
+    options.notice = match flags.notice {
+        Told::Always => Notice::Always,
+        Told::Announced => Notice::Announced,
+        Told::Never => Notice::Never,
+    };
     tracing::info!(
         project = options.project.name,
         hash = options.project.hash(),
         "starting"
     );
 
-    let editor = Editor::spawn(&flags.server, options);
+    let editor = if flags.bridge {
+        let directory = flags
+            .status_dir
+            .or_else(|| Some(Environment::current().home()?.status));
+        let Some(directory) = directory else {
+            tracing::error!("there is no home directory; say --status-dir");
+            std::process::exit(2);
+        };
+        Editor::listen(&directory, flags.port, options)
+    } else {
+        Editor::spawn(&flags.server, options)
+    };
     if let Err(error) = tokio::signal::ctrl_c().await {
         tracing::error!("cannot wait for Ctrl-C: {error}");
     }

@@ -5,6 +5,8 @@
     reason = "a shell: it owns the plugin's task"
 )]
 
+use std::path::Path;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,11 +14,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::Options;
+use super::bridge::Bridge;
 use super::plugin::Plugin;
 use super::strike::Point;
 use super::world::{Report, World};
 
-/// A simulated editor whose plugin connects to a hub, and what its operator can do to it.
+/// A simulated editor and what its operator can do to it. Its plugin connects to a hub
+/// ([`spawn`](Self::spawn)), or listens for servers ([`listen`](Self::listen)).
 ///
 /// Dropping the handle kills the editor.
 ///
@@ -35,6 +39,8 @@ pub struct Editor {
     world: Arc<Mutex<World>>,
     orders: watch::Sender<Orders>,
     state: watch::Receiver<State>,
+    /// On which it listens; 0 where it does not.
+    port: Arc<AtomicU16>,
     task: JoinHandle<()>,
 }
 
@@ -42,9 +48,9 @@ pub struct Editor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {
-    /// It dials, or waits for the hub's `registered`.
+    /// It dials, or waits for the hub's `registered`; or it is about to listen.
     Connecting,
-    /// It is registered.
+    /// It is registered; or it listens, and its status file says so.
     Connected,
     /// It lost the connection or could not get one, and dials again.
     Waiting {
@@ -92,21 +98,76 @@ impl Editor {
     /// The project and the seed are the world's, whatever the options say.
     #[must_use = "dropping the handle kills the editor"]
     pub fn resume(url: &str, options: Options, world: Arc<Mutex<World>>) -> Self {
+        Self::start(world, |world, orders, state, _| {
+            Plugin::new(url, options, world, orders, state).run()
+        })
+    }
+
+    /// Starts an editor with a fresh world, whose plugin listens on `port` (0 for any) of the
+    /// loopback addresses, and says so in the status file of its project in `directory`.
+    ///
+    /// A port that somebody keeps for 3 s is replaced by another one, as by the installed plugin.
+    ///
+    /// ```no_run
+    /// # async fn example() {
+    /// use examples::sim::{Editor, Options};
+    ///
+    /// let editor = Editor::listen("/tmp/editors".as_ref(), 0, Options::default());
+    /// editor.connected().await;
+    /// println!("{:?}", editor.port());
+    /// # }
+    /// ```
+    #[must_use = "dropping the handle kills the editor"]
+    pub fn listen(directory: &Path, port: u16, options: Options) -> Self {
+        let world = Arc::new(Mutex::new(options.world()));
+        Self::listen_again(directory, port, options, world)
+    }
+
+    /// Starts an editor that listens and goes on with `world`; see [`resume`](Self::resume).
+    #[must_use = "dropping the handle kills the editor"]
+    pub fn listen_again(
+        directory: &Path,
+        port: u16,
+        options: Options,
+        world: Arc<Mutex<World>>,
+    ) -> Self {
+        Self::start(world, |world, orders, state, shown| {
+            shown.store(port, Ordering::Relaxed);
+            Bridge::new(directory, shown, options, world, orders, state).run()
+        })
+    }
+
+    fn start<F: Future<Output = ()> + Send + 'static>(
+        world: Arc<Mutex<World>>,
+        shell: impl FnOnce(
+            Arc<Mutex<World>>,
+            watch::Receiver<Orders>,
+            watch::Sender<State>,
+            Arc<AtomicU16>,
+        ) -> F,
+    ) -> Self {
         let (orders, orders_seen) = watch::channel(Orders::default());
         let (state_seen, state) = watch::channel(State::Connecting);
-        let plugin = Plugin::new(url, options, Arc::clone(&world), orders_seen, state_seen);
-        let task = tokio::spawn(plugin.run());
+        let port = Arc::new(AtomicU16::new(0));
+        let plugin = shell(
+            Arc::clone(&world),
+            orders_seen,
+            state_seen,
+            Arc::clone(&port),
+        );
         Self {
             world,
             orders,
             state,
-            task,
+            port,
+            task: tokio::spawn(plugin),
         }
     }
 
     /// Reloads the domain now. A command in hand is lost, unexecuted.
     ///
-    /// Without a connection there is nothing to lose, and nothing happens.
+    /// Without a connection to a hub, or before it listens, there is nothing to lose, and nothing
+    /// happens.
     pub fn reload(&self) {
         self.orders.send_modify(|orders| orders.reloads += 1);
     }
@@ -118,13 +179,15 @@ impl Editor {
         self.orders.send_modify(|orders| orders.strikes += 1);
     }
 
-    /// Stalls the main loop, or lets it go on: the socket lives and unsolicited pongs go out, but
-    /// the next command is not executed, and nothing behind it is read.
+    /// Stalls the main loop, or lets it go on: the socket lives and unsolicited pongs go out, on the
+    /// bridge pings are answered, but the next command is not executed, and nothing behind it is
+    /// read. No heartbeat is written meanwhile.
     pub fn freeze(&self, frozen: bool) {
         self.orders.send_modify(|orders| orders.frozen = frozen);
     }
 
-    /// Quits: the connection is closed with 1000, and the plugin ends.
+    /// Quits: the connection is closed with 1000, or the bridge with the end of its streams and its
+    /// status file; the plugin ends.
     ///
     /// # Cancel safety
     ///
@@ -133,8 +196,9 @@ impl Editor {
         self.end(Ending::Quit).await;
     }
 
-    /// Kills the editor: the connection breaks with a reset. [`resume`](Self::resume) with the same
-    /// [`world`](Self::world) starts it again.
+    /// Kills the editor: the connection to a hub breaks with a reset; a bridge's connections end, and
+    /// its status file stays behind. [`resume`](Self::resume) or
+    /// [`listen_again`](Self::listen_again) with the same [`world`](Self::world) starts it again.
     ///
     /// # Cancel safety
     ///
@@ -143,7 +207,7 @@ impl Editor {
         self.end(Ending::Kill).await;
     }
 
-    /// Waits until the plugin is registered, or has ended.
+    /// Waits until the plugin is registered or listens, or has ended.
     ///
     /// # Cancel safety
     ///
@@ -156,7 +220,16 @@ impl Editor {
             .await;
     }
 
-    /// Whether the plugin is registered.
+    /// The port on which it listens, or listened last; `None` for one that dials.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        match self.port.load(Ordering::Relaxed) {
+            0 => None,
+            port => Some(port),
+        }
+    }
+
+    /// Whether the plugin is registered or listens.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         *self.state.borrow() == State::Connected

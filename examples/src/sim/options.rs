@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mcp_transport_core::RetryPolicy;
+use mcp_transport_stdio::bridge::{Notice, Policy};
 
 use super::world::{Project, World};
 
@@ -20,7 +21,8 @@ use super::world::{Project, World};
 pub struct Options {
     /// The project that is open. Default: `SimProject` at `/simulator/SimProject`.
     pub project: Project,
-    /// How long a domain reload takes, from the broken socket to the next dial. Default: 5 s.
+    /// How long a domain reload takes, from the broken socket until the plugin dials or listens
+    /// again. Default: 5 s.
     pub away: Duration,
     /// How often the timer arms a reload, which then strikes the command in hand or the next one
     /// that arrives; 1 ms at least. Default: never.
@@ -34,6 +36,13 @@ pub struct Options {
     pub seed: u64,
     /// How long each command takes before it takes effect. Default: 0.
     pub latency: Duration,
+    /// Who wins when a second client dials the bridge. Default: the newcomer.
+    pub policy: Policy,
+    /// Who hears on the bridge that it lost its seat. Default: every loser.
+    pub notice: Notice,
+    /// On the bridge, do as the installed plugin (10.1): there are no seats, whoever connects ends
+    /// everybody else without a word, and a command that is sent again runs again. Default: false.
+    pub installed_rule: bool,
 }
 
 impl Options {
@@ -79,6 +88,27 @@ impl Options {
         self
     }
 
+    /// Sets [`policy`](Self::policy).
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Sets [`notice`](Self::notice).
+    #[must_use]
+    pub fn notice(mut self, notice: Notice) -> Self {
+        self.notice = notice;
+        self
+    }
+
+    /// Sets [`installed_rule`](Self::installed_rule).
+    #[must_use]
+    pub fn installed_rule(mut self) -> Self {
+        self.installed_rule = true;
+        self
+    }
+
     /// The world that these options begin with.
     #[must_use]
     pub fn world(&self) -> World {
@@ -95,6 +125,9 @@ impl Default for Options {
             retry: RetryPolicy::local(),
             seed: 0,
             latency: Duration::ZERO,
+            policy: Policy::default(),
+            notice: Notice::default(),
+            installed_rule: false,
         }
     }
 }

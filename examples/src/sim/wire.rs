@@ -50,6 +50,27 @@ pub(super) fn keep_alive(seconds: Option<f64>) -> Option<Duration> {
     Some(Duration::from_secs_f64(seconds.clamp(0.01, 86_400.0)))
 }
 
+/// The name and the parameters of a command on the bridge, where a command has no id; `None` for what
+/// is no JSON.
+pub(super) fn bridge_command(frame: &[u8]) -> Option<(String, Value)> {
+    let mut command: Value = serde_json::from_slice(frame).ok()?;
+    let name = command["type"].as_str().unwrap_or_default().to_owned();
+    let params = command.get_mut("params").map(Value::take);
+    Some((name, params.unwrap_or_default()))
+}
+
+/// The bridge's answer to what is no JSON.
+pub(super) fn not_json(frame: &[u8]) -> Value {
+    let text = String::from_utf8_lossy(frame);
+    let head: String = text.chars().take(50).collect();
+    json!({"status": "error", "error": "Invalid JSON format", "receivedText": head + "..."})
+}
+
+/// A probe asks whether the editor is here, and so it is never the command that is struck.
+pub(super) fn is_probe(command: &str) -> bool {
+    command == "ping"
+}
+
 pub(super) fn register(project: &Project) -> String {
     json!({
         "type": "register",

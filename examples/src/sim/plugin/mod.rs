@@ -14,19 +14,18 @@
 
 #![expect(clippy::disallowed_methods, reason = "a shell: it owns the clock")]
 
-mod beside;
 mod serve;
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use self::beside::ended;
 use super::Options;
-use super::editor::{Ending, Orders, State, lock};
+use super::desk::{Desk, End, ended};
+use super::editor::{Ending, Orders, State};
 use super::socket::Socket;
 use super::strike::Point;
 use super::wire;
@@ -35,24 +34,9 @@ use super::world::{Cause, World};
 /// How often the plugin is heard if the welcome does not say.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// A timer that is always due would starve the socket.
-const SOONEST_RELOAD: Duration = Duration::from_millis(1);
-
-/// A wait for something that is not going to happen.
-const NEVER: Duration = Duration::from_secs(365 * 24 * 3_600);
-
 pub(super) struct Plugin {
     url: String,
-    options: Options,
-    world: Arc<Mutex<World>>,
-    orders: watch::Receiver<Orders>,
-    state: watch::Sender<State>,
-    /// How many of the operator's reloads are done.
-    reloads: u64,
-    reload_at: Instant,
-    /// The strike that waits is the timer's, not the operator's.
-    timer_armed: bool,
-    started: (Instant, SystemTime),
+    desk: Desk,
 }
 
 /// One connection to the hub.
@@ -60,13 +44,6 @@ struct Session {
     id: Option<String>,
     keep_alive: Duration,
     pong_at: Instant,
-}
-
-/// Why a connection is over.
-enum End {
-    Lost(String),
-    Reload { point: Option<Point>, cause: Cause },
-    Ordered(Ending),
 }
 
 impl Plugin {
@@ -77,38 +54,26 @@ impl Plugin {
         orders: watch::Receiver<Orders>,
         state: watch::Sender<State>,
     ) -> Self {
-        let now = Instant::now();
         Self {
             url: url.to_owned(),
-            reload_at: next_reload(&options),
-            options,
-            world,
-            orders,
-            state,
-            reloads: 0,
-            timer_armed: false,
-            started: (now, SystemTime::now()),
+            desk: Desk::new(options, world, orders, state),
         }
     }
 
     pub(super) async fn run(mut self) {
-        // It was killed while its domain reloaded.
-        if lock(&self.world).is_reloading() {
-            lock(&self.world).end_reload(self.unix_ms());
-        }
         let ending = self.live().await;
         info!(?ending, "the editor has ended");
-        self.state.send_replace(State::Ended);
+        self.desk.state.send_replace(State::Ended);
     }
 
     /// One connection after the other, until the operator ends it.
     async fn live(&mut self) -> Ending {
         let mut failures: u32 = 0;
         loop {
-            self.state.send_replace(State::Connecting);
+            self.desk.state.send_replace(State::Connecting);
             let dialled = tokio::select! {
                 biased;
-                ending = ended(&mut self.orders) => return ending,
+                ending = ended(&mut self.desk.orders) => return ending,
                 dialled = Socket::dial(&self.url) => dialled,
             };
             let lost = match dialled {
@@ -142,7 +107,7 @@ impl Plugin {
                     }
                 }
             };
-            let Some(delay) = self.options.retry.delay(failures) else {
+            let Some(delay) = self.desk.options.retry.delay(failures) else {
                 warn!(url = self.url, "not connected, and giving up: {lost}");
                 return Ending::GaveUp;
             };
@@ -152,7 +117,7 @@ impl Plugin {
                 delay,
             };
             failures = failures.saturating_add(1);
-            if let Err(ending) = self.wait(waiting, delay).await {
+            if let Err(ending) = self.desk.wait(waiting, delay).await {
                 return ending;
             }
         }
@@ -165,63 +130,22 @@ impl Plugin {
         point: Option<Point>,
         cause: Cause,
     ) -> Result<(), Ending> {
-        {
-            let mut world = lock(&self.world);
-            world.begin_reload(self.unix_ms(), cause);
-            if let Some(point) = point {
-                world.strikes_mut().struck(point);
-                self.timer_armed = false;
-            }
-        }
-        self.state.send_replace(State::Away);
+        self.desk.begin_reload(point, cause);
         match point {
             Some(Point::AfterAnswer) => socket.cut().await,
             _ => socket.abort(),
         }
-        let struck = point.map(Point::name);
-        info!(?cause, struck, away = ?self.options.away, "the domain reloads");
-        self.wait(State::Away, self.options.away).await?;
-        lock(&self.world).end_reload(self.unix_ms());
-        Ok(())
+        self.desk.be_away().await
     }
 
-    fn armed(&self) -> Option<Point> {
-        lock(&self.world).strikes().armed()
-    }
-
-    /// The end that a strike makes, which waited for its command.
-    fn struck(&self, point: Point) -> End {
-        let cause = if self.timer_armed {
-            Cause::Timer
-        } else {
-            Cause::Operator
-        };
-        End::Reload {
-            point: Some(point),
-            cause,
+    /// Sends, unless the operator ends it: a hub that does not read must not hold up a quit.
+    async fn send(&mut self, socket: &mut Socket, text: String) -> Result<(), End> {
+        tokio::select! {
+            biased;
+            ending = ended(&mut self.desk.orders) => Err(End::Ordered(ending)),
+            sent = socket.send(text) => sent.map_err(End::Lost),
         }
     }
-
-    /// The time, as far as the runtime's clock has come since the start.
-    fn unix_ms(&self) -> u64 {
-        let (started, wall) = self.started;
-        let since_epoch = wall
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        u64::try_from((since_epoch + started.elapsed()).as_millis()).unwrap_or(u64::MAX)
-    }
-}
-
-/// When the timer arms a reload next.
-fn next_reload(options: &Options) -> Instant {
-    let period = options.reload_every;
-    after(period.map_or(NEVER, |period| period.max(SOONEST_RELOAD)))
-}
-
-/// The moment that is this long from now, or never.
-fn after(delay: Duration) -> Instant {
-    let now = Instant::now();
-    now.checked_add(delay).unwrap_or_else(|| now + NEVER)
 }
 
 impl Session {
