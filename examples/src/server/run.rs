@@ -8,6 +8,7 @@ use crate::bridge::BridgeLeg;
 use crate::calls::{Budget, Calls, Port};
 use crate::hub::{Config, Hub};
 use crate::sim;
+use mcp_transport_core::TransportExt;
 use mcp_transport_core::guard::Origin;
 use mcp_transport_core::loopback::FamilyState;
 use mcp_transport_stdio::discovery::Discovery;
@@ -93,8 +94,8 @@ pub async fn run(options: Options) -> io::Result<()> {
         // Nothing but protocol may reach standard output.
         let _ = writeln!(io::stderr(), "{banner}");
         tokio::select! {
-            () = serve_pipes(calls) => {}
-            () = stop => {}
+            served = serve_pipes(calls) => served?,
+            () = &mut stop => {}
         }
     } else {
         // Whoever started us may have closed it already.
@@ -127,17 +128,16 @@ async fn simulate(port: u16, options: sim::Options, hub: &Hub) -> sim::Editor {
     editor
 }
 
-async fn serve_pipes(calls: Calls) {
-    match UnityMcp::for_stdio(calls)
-        .serve(rmcp::transport::stdio())
-        .await
-    {
+async fn serve_pipes(calls: Calls) -> io::Result<()> {
+    let pipes = mcp_transport_stdio::stdio()?;
+    match UnityMcp::for_stdio(calls).serve(pipes.typed()).await {
         Ok(service) => {
             let ended = service.waiting().await;
             tracing::info!(?ended, "the client is gone");
         }
         Err(error) => tracing::info!(%error, "the client left before it said what it wants"),
     }
+    Ok(())
 }
 
 fn warn_of_foreign_port(port: u16, health: &mcp_transport_core::loopback::Health) {
