@@ -110,6 +110,24 @@ async fn a_wake_in_the_tail_connects_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_machine_that_wakes_up_dials_once_within_a_second_and_then_by_the_schedule() {
+    let (hosts, connector) = Hosts::new();
+    hosts.fail_always(Some(unreachable()));
+    let hourly = RetryPolicy::every(secs(3600));
+    let mut dialer = Dialer::new(connector).retry(hourly);
+    let asleep = async {
+        time::sleep(secs(60)).await;
+        // The clock goes on while the machine sleeps, as Windows's does.
+        time::advance(secs(600)).await;
+    };
+    let (dialled, ()) = tokio::join!(time::timeout(secs(4_000), dialer.connect()), asleep);
+    assert!(dialled.is_err(), "no host is there");
+    let times = hosts.times();
+    assert_eq!(times.len(), 2, "{times:?}");
+    assert!((secs(660)..=secs(661)).contains(&times[1]), "{times:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn dropping_connect_keeps_the_rest_of_the_wait() {
     let (hosts, connector) = Hosts::new();
     hosts.fail((0..6).map(|_| unreachable()));

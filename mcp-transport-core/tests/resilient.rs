@@ -359,6 +359,82 @@ async fn a_held_call_is_answered_when_its_hold_is_over() {
     assert!(text.contains("127.0.0.1:6400"), "{text}");
 }
 
+/// A laptop sleeps whose clock goes on meanwhile, as Windows's does: every timer is late at once.
+async fn night() {
+    time::advance(Duration::from_secs(8 * 3600)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_night_costs_a_held_call_nothing_of_its_time() {
+    let (mut hosts, connector) = Hosts::new();
+    hosts.fail_always(Some(ErrorKind::Unreachable.into()));
+    let mut link = Resilient::spawn(connector);
+    link.send(request(1, "tools/call")).await.unwrap();
+    time::sleep(Duration::from_secs(60)).await;
+    night().await;
+    let heard = time::timeout(Duration::from_secs(55), link.next()).await;
+    assert!(heard.is_err(), "it had 60 s left: {heard:?}");
+    hosts.fail_always(None);
+    link.handle().wake();
+    let mut host = hosts.accept().await;
+    let id = host.hear_request("tools/call").await;
+    host.answer(id, json!("done")).await;
+    assert_eq!(hear(&mut link).await["result"], "done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_hold_still_ends_after_a_night() {
+    let (hosts, connector) = Hosts::new();
+    hosts.fail_always(Some(ErrorKind::Unreachable.into()));
+    let mut link = Resilient::spawn(connector);
+    link.send(request(1, "tools/call")).await.unwrap();
+    time::sleep(Duration::from_secs(60)).await;
+    night().await;
+    let woke = Instant::now();
+    assert_eq!(
+        hear(&mut link).await["error"]["data"]["cause"],
+        "hold_expired"
+    );
+    assert!((58..=62).contains(&woke.elapsed().as_secs()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_came_back_by_night_is_dialled_once_and_gets_what_was_held() {
+    let (mut hosts, connector) = Hosts::new();
+    hosts.fail_always(Some(ErrorKind::Unreachable.into()));
+    let mut link = Resilient::spawn(connector);
+    link.send(request(1, "tools/call")).await.unwrap();
+    time::sleep(Duration::from_secs(60)).await;
+    let (dials, woke) = (hosts.dials(), Instant::now());
+    hosts.fail_always(None);
+    night().await;
+    let mut host = hosts.accept().await;
+    let asked = time::timeout(Duration::from_secs(1), host.hear_request("tools/call"));
+    let id = asked.await.expect("it was held");
+    let night = Duration::from_secs(8 * 3600);
+    assert!(woke.elapsed() - night <= Duration::from_secs(1));
+    host.answer(id, json!("done")).await;
+    assert_eq!(hear(&mut link).await["result"], "done");
+    assert_eq!(hosts.dials(), dials + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_night_costs_a_running_call_nothing_of_its_time() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::builder(connector)
+        .run(Duration::from_secs(30))
+        .spawn();
+    let mut host = hosts.accept().await;
+    link.send(request(1, "tools/call")).await.unwrap();
+    let id = host.hear_request("tools/call").await;
+    time::sleep(Duration::from_secs(10)).await;
+    night().await;
+    let heard = time::timeout(Duration::from_secs(15), link.next()).await;
+    assert!(heard.is_err(), "it had 20 s left: {heard:?}");
+    host.answer(id, json!("done")).await;
+    assert_eq!(hear(&mut link).await["result"], "done");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_call_that_no_host_answers_ends_and_the_host_is_told() {
     let (mut hosts, connector) = Hosts::new();

@@ -42,6 +42,9 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// How long a transport may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// How often to look whether the machine slept, while something has a deadline.
+const GLANCE: Duration = Duration::from_secs(1);
+
 /// How many messages are moved from one source before the others have their turn.
 const BATCH: usize = 32;
 
@@ -149,6 +152,7 @@ where
         let mut dial = pin!(dialer.connect());
         poll_fn(|cx| {
             for _ in 0..ROUNDS {
+                self.notice_sleep();
                 if let Poll::Ready(result) = dial.as_mut().poll(cx) {
                     return Poll::Ready(match result {
                         Ok(transport) => {
@@ -272,6 +276,7 @@ where
 
     /// One turn over all sources: reads before it writes. True if anything moved.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
+        self.notice_sleep();
         let heard = self.poll_read(cx)?;
         let client = self.poll_client(cx);
         let wrote = self.poll_write(cx)?;
@@ -370,28 +375,32 @@ where
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
         let Some(due) = self.driver.poll_timeout() else {
+            self.armed = None;
             return Ok(false);
         };
         // Deadlines move back with every answer; a timer that fires too early costs less than one
         // that always moves.
-        let set = match self.armed {
-            Some(set) if set <= due => set,
-            _ => {
-                self.timer.as_mut().reset(due.into());
-                self.armed = Some(due);
-                due
-            }
-        };
+        if self.armed.is_none_or(|set| set > due) {
+            let set = due.min(now() + GLANCE);
+            self.timer.as_mut().reset(set.into());
+            self.armed = Some(set);
+        }
         if self.timer.poll_unpin(cx).is_pending() {
             return Ok(false);
         }
         self.armed = None;
-        let now = now();
-        match self.watch.observe(now, SystemTime::now(), Some(set)) {
-            Some(gap) if !gap.counted.is_zero() => self.driver.slept(gap.counted),
-            _ => self.driver.handle_timeout(now)?,
-        }
+        self.driver.handle_timeout(now())?;
         Ok(true)
+    }
+
+    /// Before anything else: what came over the night must not meet deadlines of the evening.
+    fn notice_sleep(&mut self) {
+        let gap = self.watch.observe(now(), SystemTime::now(), self.armed);
+        if let Some(gap) = gap.filter(|gap| !gap.counted.is_zero()) {
+            self.driver.slept(gap.counted);
+            // This timer's lateness is told.
+            self.armed = None;
+        }
     }
 
     /// True if the host has everything that is ready for it.
