@@ -83,7 +83,9 @@ impl Eviction {
     /// `None` and belongs to whoever reads answers. The frame comes from a fork of the Unity
     /// plugin; the plugin that most users have installed never sends it.
     pub fn from_notice(frame: &[u8]) -> Option<Self> {
-        let notice: Fields<'_> = serde_json::from_slice(frame).ok()?;
+        // All of it is checked: the parser would not look into what it skips.
+        let frame = std::str::from_utf8(frame).ok()?;
+        let notice: Fields<'_> = serde_json::from_str(frame).ok()?;
         if text(notice.status)? != "evicted" {
             return None;
         }

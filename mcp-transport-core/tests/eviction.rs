@@ -82,6 +82,7 @@ fn anything_else_is_no_notice() {
         br#"{"status":"evicted""#,
         br#"{"status":"evicted"} x"#,
         b"{\"status\":\"evicted\",\"error\":\"\xFF\"}",
+        b"{\"status\":\"evicted\",\"extra\":\"\xFF\"}",
         b"\xEF\xBB\xBF{\"status\":\"evicted\"}",
     ] {
         assert_eq!(
