@@ -166,6 +166,26 @@ fn a_refusal_is_an_error_answer_that_names_the_holder() {
 }
 
 #[test]
+fn a_list_has_no_fields_and_of_two_fields_the_last_counts() {
+    let command = br#"["ping",{"seat":"take"}]"#;
+    assert_eq!(wire::request(command), Request::Command);
+    assert!(!wire::is_error_answer(br#"["error"]"#));
+    let refusal = br#"["error","seat_taken","x","[::1]:9"]"#;
+    assert_eq!(Refusal::from_frame(refusal), None);
+
+    let ping = br#"{"type":"save","type":"ping","params":{"seat":"take"},"params":{}}"#;
+    assert_eq!(wire::request(ping), Request::Ping);
+    let save = br#"{"type":"ping","type":"save"}"#;
+    assert_eq!(wire::request(save), Request::Command);
+    assert!(wire::is_error_answer(
+        br#"{"status":"success","status":"error"}"#
+    ));
+    assert!(!wire::is_error_answer(
+        br#"{"status":"error","status":"success"}"#
+    ));
+}
+
+#[test]
 fn an_answer_is_an_error_by_its_status_alone() {
     assert!(wire::is_error_answer(br#"{"error":"x","status":"error"}"#));
     assert!(wire::is_error_answer(&wire::error_answer("\"\\\n")));

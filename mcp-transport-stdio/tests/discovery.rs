@@ -108,6 +108,7 @@ fn what_is_empty_torn_or_foreign_is_no_news() {
     }
     for other in [
         &b"[]"[..],
+        b"[6400]",
         b"\xff",
         b"{}",
         br#"{"unity_port":0}"#,
@@ -139,6 +140,9 @@ fn a_stale_heartbeat_is_no_news() {
         None,
         now() - Duration::from_secs(3600),
     ));
+    // .NET's empty date, which not every system has.
+    let empty = br#"{"unity_port":6400,"last_heartbeat":"0001-01-01T00:00:00Z"}"#;
+    assert_eq!(parse(empty), Reading::NoNews);
     // Without a heartbeat the file's time counts; without both nothing is known.
     let mut status = Status::new(6400, "/p/Game/Assets");
     project(parse(&file(&status)));
@@ -350,7 +354,14 @@ fn a_port_file_is_read_tolerantly() {
     let file = PortFile::new(6407, "/p/Game/Assets", now());
     let bytes = serde_json::to_vec_pretty(&file).unwrap();
     assert_eq!(PortFile::read(&bytes), Some(file));
-    for bad in [&b""[..], b"{", b"{}", br#"{"unity_port":-1}"#, &bytes[..20]] {
+    for bad in [
+        &b""[..],
+        b"{",
+        b"{}",
+        b"[6407]",
+        br#"{"unity_port":-1}"#,
+        &bytes[..20],
+    ] {
         assert_eq!(PortFile::read(bad), None);
     }
 }

@@ -8,8 +8,11 @@ use bytes::{Bytes, BytesMut};
 use mcp_transport_core::codec::LengthPrefixed;
 use mcp_transport_core::{Error, ErrorKind, Eviction, Message};
 use memchr::{memchr, memmem};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -139,15 +142,16 @@ pub fn request(frame: &[u8]) -> Request {
     if frame.len() > MAX_PING {
         return Request::Command;
     }
-    match serde_json::from_slice::<Typed>(frame) {
-        Ok(typed) if typed.kind == "ping" => {
-            let seat = typed.params.get("seat");
-            match seat.and_then(|seat| Claim::deserialize(seat).ok()) {
-                Some(claim) => Request::Seat(claim),
-                None => Request::Ping,
-            }
-        }
-        _ => Request::Command,
+    let Ok(Value::Object(command)) = serde_json::from_slice(frame) else {
+        return Request::Command;
+    };
+    if command.get("type").is_none_or(|kind| kind != "ping") {
+        return Request::Command;
+    }
+    let seat = command.get("params").and_then(|params| params.get("seat"));
+    match seat.and_then(|seat| Claim::deserialize(seat).ok()) {
+        Some(claim) => Request::Seat(claim),
+        None => Request::Ping,
     }
 }
 
@@ -189,32 +193,37 @@ pub fn error_answer(text: &str) -> Bytes {
 /// True for an answer whose `status` is `"error"`: the Python client takes it for a failure of the transport, and sends
 /// the same command again on a fresh connection.
 pub fn is_error_answer(frame: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Answer {
-        status: Value,
-    }
-    mentions(frame, b"error")
-        && serde_json::from_slice::<Answer>(frame).is_ok_and(|answer| answer.status == "error")
+    let status = || {
+        let answer: Answer<'_> = serde_json::from_slice(frame).ok()?;
+        serde_json::from_str::<String>(answer.status?.get()).ok()
+    };
+    mentions(frame, b"error") && status().is_some_and(|status| status == "error")
 }
 
 impl Refusal {
     /// As an error answer, to be framed like any answer.
     pub fn to_frame(&self) -> Bytes {
         let wire = RefusalWire {
-            status: "error".into(),
-            reason: SEAT_TAKEN.into(),
-            error: self.text.clone(),
-            seat_holder: self.holder.clone(),
+            status: "error",
+            reason: SEAT_TAKEN,
+            error: &self.text,
+            seat_holder: &self.holder,
         };
         Bytes::from(serde_json::to_vec(&wire).expect("text always serialises"))
     }
 
     /// Reads one; anything else is `None`.
     pub fn from_frame(frame: &[u8]) -> Option<Self> {
-        let wire: RefusalWire = serde_json::from_slice(frame).ok()?;
-        (wire.status == "error" && wire.reason == SEAT_TAKEN).then_some(Self {
-            holder: wire.seat_holder,
-            text: wire.error,
+        let Ok(Value::Object(answer)) = serde_json::from_slice(frame) else {
+            return None;
+        };
+        let text = |name| answer.get(name).and_then(Value::as_str);
+        if text("status") != Some("error") || text("reason") != Some(SEAT_TAKEN) {
+            return None;
+        }
+        Some(Self {
+            holder: text("seat_holder").unwrap_or_default().to_owned(),
+            text: text("error")?.to_owned(),
         })
     }
 }
@@ -304,21 +313,54 @@ const MAX_PING: usize = 1024;
 /// No refusal is larger.
 const MAX_REFUSAL: usize = 4096;
 
-#[derive(Deserialize)]
-struct Typed {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    params: Value,
+#[derive(Serialize)]
+struct RefusalWire<'a> {
+    status: &'a str,
+    reason: &'a str,
+    error: &'a str,
+    seat_holder: &'a str,
 }
 
-#[derive(Deserialize, Serialize)]
-struct RefusalWire {
-    status: String,
-    reason: String,
-    error: String,
-    #[serde(default)]
-    seat_holder: String,
+/// The `status` of an answer, which may be too large to keep more of it.
+struct Answer<'a> {
+    status: Option<&'a RawValue>,
+}
+
+/// By hand, since a derived one would read an array as an object and refuse a field that stands there twice. The last
+/// counts, as for the Python client.
+impl<'de> Deserialize<'de> for Answer<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(AnswerVisitor)
+    }
+}
+
+struct AnswerVisitor;
+
+impl<'de> Visitor<'de> for AnswerVisitor {
+    type Value = Answer<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Answer<'de>, A::Error> {
+        let mut status = None;
+        while let Some(name) = map.next_key::<Name>()? {
+            match name {
+                Name::Status => status = Some(map.next_value()?),
+                Name::Other => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(Answer { status })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Name {
+    Status,
+    #[serde(other)]
+    Other,
 }
 
 /// False if no string in this JSON can be this word. Escapes may spell anything, so a frame that has one may.

@@ -1,7 +1,7 @@
 //! What one status file says. Pure.
 
 use super::projects::Project;
-use super::status::{KEY, Reason, Status, project_name};
+use super::status::{KEY, Reason, Status, from_object, project_name};
 use std::time::{Duration, SystemTime};
 
 /// After which age a heartbeat says nothing any more: 60 s, as in the Python server (10.3). An editor without focus may
@@ -28,8 +28,7 @@ pub fn read(
     modified: Option<SystemTime>,
     now: SystemTime,
 ) -> Reading {
-    let (Some(key), Ok(mut status)) = (key_of(file_name), serde_json::from_slice::<Status>(bytes))
-    else {
+    let (Some(key), Some(mut status)) = (key_of(file_name), from_object::<Status>(bytes)) else {
         return Reading::NoNews;
     };
     let heard = status.written().or(modified);

@@ -1,8 +1,9 @@
 //! The files' contents, as the plugin (10.1) writes them. Pure.
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// A status file: `unity-mcp-status-<key>.json`. A field that is missing has its default.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -95,7 +96,7 @@ impl Status {
         self
     }
 
-    /// When it was written, if it says so.
+    /// When it was written, if it says so; never before 1970.
     pub fn written(&self) -> Option<SystemTime> {
         parse(&self.last_heartbeat)
     }
@@ -118,7 +119,7 @@ impl PortFile {
 
     /// Reads one; `None` for what is torn, or names no port.
     pub fn read(bytes: &[u8]) -> Option<Self> {
-        let file: Self = serde_json::from_slice(bytes).ok()?;
+        let file: Self = from_object(bytes)?;
         (file.unity_port > 0).then_some(file)
     }
 }
@@ -186,6 +187,15 @@ fn stamp(now: SystemTime) -> String {
     now.strftime("%Y-%m-%dT%H:%M:%S.%7fZ").to_string()
 }
 
+/// What is before 1970 is as old as that: a system need not know a time so early (Windows begins in 1601, and .NET's
+/// empty date is in the year 1), and jiff's own conversion panics there.
 fn parse(stamp: &str) -> Option<SystemTime> {
-    stamp.parse::<Timestamp>().ok().map(SystemTime::from)
+    let since = stamp.parse::<Timestamp>().ok()?.as_duration();
+    SystemTime::UNIX_EPOCH.checked_add(Duration::try_from(since).unwrap_or_default())
+}
+
+/// Reads a JSON object; what is derived would read an array, too, field by field.
+pub(super) fn from_object<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let is_object = bytes.trim_ascii_start().starts_with(b"{");
+    is_object.then(|| serde_json::from_slice(bytes).ok())?
 }
