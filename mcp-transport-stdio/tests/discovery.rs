@@ -320,6 +320,19 @@ fn an_ambiguous_choice_is_refused_with_the_list() {
 }
 
 #[test]
+fn a_project_is_selected_by_its_id_though_its_name_has_spaces_at_its_ends() {
+    let all = projects(&[(6400, "/a/ Game /Assets"), (6401, "/b/Game/Assets")]);
+    let spaced = all.iter().find(|project| project.status.unity_port == 6400);
+    let id = spaced.unwrap().id();
+    assert!(id.starts_with(" Game @"), "{id:?}");
+    for hint in [&*id, id.trim(), "Game @6400"] {
+        assert_eq!(all.port_of(Some(hint)).unwrap(), 6400, "{hint:?}");
+    }
+    let ambiguous = all.select(Some("Game"));
+    assert!(matches!(ambiguous, Err(SelectError::Ambiguous { .. })));
+}
+
+#[test]
 fn without_a_hint_it_is_the_only_one() {
     let one = projects(&[(6400, "/a/Game/Assets")]);
     assert_eq!(one.port_of(None).unwrap(), 6400);

@@ -41,7 +41,8 @@ pub enum SelectError {
 impl Projects {
     /// The project that is meant: by its id (`Name@key`), its name, its key or the beginning of that, `Name@` with either a
     /// beginning of the key or the port, the port, or the path. The 16 digits by which the HTTP mode knows a project
-    /// will do for its key. Without a hint it is the only one.
+    /// will do for its key. White space at the ends of a hint or of a name means nothing. Without a hint it is the only
+    /// one.
     ///
     /// # Errors
     /// A hint that fits several is refused, with the list; nobody's project is chosen by chance.
@@ -50,7 +51,7 @@ impl Projects {
         if self.is_empty() {
             return Err(SelectError::None);
         }
-        let exact = hint.and_then(|hint| self.iter().find(|project| project.id() == hint));
+        let exact = hint.and_then(|hint| self.iter().find(|project| project.id().trim() == hint));
         if let Some(project) = exact {
             return Ok(project);
         }
@@ -127,12 +128,13 @@ impl From<SelectError> for Error {
 
 fn is_meant(project: &Project, hint: &str) -> bool {
     let status = &project.status;
+    let project_name = status.project_name.trim();
     if let Some((name, rest)) = hint.rsplit_once('@') {
-        if name == status.project_name && (is_key(project, rest) || is_port(project, rest)) {
+        if name.trim() == project_name && (is_key(project, rest) || is_port(project, rest)) {
             return true;
         }
     }
-    hint == status.project_name
+    hint == project_name
         || is_port(project, hint)
         || is_key(project, hint)
         || (!status.project_path.is_empty() && root(hint) == root(&status.project_path))
