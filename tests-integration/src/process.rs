@@ -70,9 +70,9 @@ fn build(cargo: &Path, profile: &Path) {
         Some("debug") | None => "dev",
         Some(name) => name,
     };
-    // Both packages, so that their dependencies are built with the features that they have already.
+    // The whole workspace, so that dependencies have the features that they have been built with already.
     let built = std::process::Command::new(cargo)
-        .args(["build", "-q", "-p", "examples", "-p", "tests-integration"])
+        .args(["build", "-q", "--workspace"])
         .args(["--example", "unity_server", "--profile", name])
         .arg("--target-dir")
         .arg(target.expect("a profile is in a target directory"))

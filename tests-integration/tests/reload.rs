@@ -14,7 +14,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tests_integration::{Answer, Client, Server};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+
+/// Calls that one client waits for at once. Five seconds' worth fits; a machine too slow for the pace slows it down, and
+/// does not fill the queue.
+const PATIENCE: usize = 200;
 
 /// Four clients, one call every 50 ms each, half reads and half changes, until told to stop.
 async fn load(
@@ -28,14 +33,21 @@ async fn load(
         let (stop, round) = (stop.clone(), round.to_owned());
         clients.spawn(async move {
             let mut calls = JoinSet::new();
+            let waiting = Arc::new(Semaphore::new(PATIENCE));
             let mut tick = tokio::time::interval(Duration::from_millis(50));
             for number in 0.. {
                 tick.tick().await;
+                let permit = waiting
+                    .clone()
+                    .acquire_owned()
+                    .await
+                    .expect("it is never closed");
                 if stop.load(Ordering::Relaxed) {
                     break;
                 }
                 let (link, name) = (link.clone(), format!("{round}-{client}-{number}"));
                 calls.spawn(async move {
+                    let _permit = permit;
                     let answer = if number % 2 == 0 {
                         link.call(
                             "manage_scene",
