@@ -8,7 +8,7 @@ pub mod raw;
 use examples::calls::{Budget, Calls, Port};
 use examples::hub::{Config, Hub};
 use examples::server::{Http, Started};
-use examples::sim::{Editor, Options};
+use examples::sim::{Editor, Options, State};
 use mcp_transport_core::Ending;
 use mcp_transport_core::guard::Origin;
 use mcp_transport_core::loopback::{Bind, Health, Loopback};
@@ -150,6 +150,17 @@ impl Server {
     pub async fn stop(self) {
         self.started.stop().await;
     }
+}
+
+/// Reloads an editor's scripts. It is away when this returns.
+///
+/// # Panics
+/// If it has ended.
+pub async fn reload(editor: &Editor) {
+    editor.reload();
+    let mut state = editor.watch();
+    let away = state.wait_for(|state| *state == State::Away).await;
+    away.expect("the editor lives");
 }
 
 /// rmcp's own client, unmodified.

@@ -7,12 +7,12 @@
 )]
 
 use examples::calls::Budget;
-use examples::sim::{Editor, Options, State};
+use examples::sim::Options;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tests_integration::plugin::Plugin;
 use tests_integration::raw::{self, Session};
-use tests_integration::{Answer, Server};
+use tests_integration::{Answer, Server, reload};
 
 fn budget(client: Duration) -> Budget {
     Budget::new(Duration::from_secs(120), Some(client))
@@ -20,15 +20,6 @@ fn budget(client: Duration) -> Budget {
 
 fn create(name: &str) -> Value {
     json!({"action": "create", "name": name})
-}
-
-async fn reload(editor: &Editor) {
-    editor.reload();
-    let mut state = editor.watch();
-    state
-        .wait_for(|state| *state == State::Away)
-        .await
-        .expect("the editor lives");
 }
 
 /// Asks until the operation is no longer running.

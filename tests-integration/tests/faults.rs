@@ -8,7 +8,7 @@
 
 use examples::calls::Budget;
 use examples::hub::Config;
-use examples::sim::{Editor, Options, State};
+use examples::sim::Options;
 use mcp_transport_core::loopback::{Bind, FamilyState, Loopback, Tcp};
 use serde_json::{Value, json};
 use socket2::{SockRef, Socket};
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tests_integration::plugin::Plugin;
 use tests_integration::raw::Session;
-use tests_integration::{Answer, Server};
+use tests_integration::{Answer, Server, reload};
 use tokio::net::TcpListener;
 
 const SOON: Duration = Duration::from_millis(300);
@@ -30,15 +30,6 @@ fn impatient() -> Budget {
 
 fn create(name: &str) -> Value {
     json!({"action": "create", "name": name})
-}
-
-async fn reload(editor: &Editor) {
-    editor.reload();
-    let mut state = editor.watch();
-    state
-        .wait_for(|state| *state == State::Away)
-        .await
-        .expect("the editor lives");
 }
 
 /// A bad ending with this cause and this outcome. That it has the published shape is checked of every answer.

@@ -12,7 +12,7 @@ use rmcp::model::{CallToolRequest, CallToolRequestParams, ClientRequest};
 use rmcp::service::PeerRequestOptions;
 use serde_json::{Value, json};
 use std::time::Duration;
-use tests_integration::{Server, raw};
+use tests_integration::{Server, raw, reload};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -22,12 +22,7 @@ const AWAY: Duration = Duration::from_millis(1_500);
 /// An editor that reloads, and is away when this returns.
 async fn away(server: &Server) -> Editor {
     let editor = server.editor(Options::default().away(AWAY)).await;
-    editor.reload();
-    let mut state = editor.watch();
-    state
-        .wait_for(|state| *state == examples::sim::State::Away)
-        .await
-        .expect("the editor lives");
+    reload(&editor).await;
     editor
 }
 
