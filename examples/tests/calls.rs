@@ -137,7 +137,7 @@ impl Editors {
     fn with(mut self, project: &str, hash: &str, ending: Option<ErrorKind>) -> Self {
         let socket = self.state.open(self.now).unwrap();
         let register = serde_json::json!({"type": "register", "project_name": project,
-            "project_hash": hash, "project_path": format!("/work/{hash}/Assets")});
+            "project_hash": hash, "project_path": format!("/projects/{hash}/Assets")});
         let register = Message::from(register.to_string());
         self.state.receive(self.now, socket, Said::read(&register));
         if let Some(ending) = ending {
@@ -174,7 +174,7 @@ fn an_editor_is_chosen_by_whatever_names_only_it() {
         ("bb", "bb33"),
         ("Tools", "bb33"),
         (" Tools ", "bb33"),
-        ("/work/aa11/Assets", "aa11"),
+        ("/projects/aa11/Assets", "aa11"),
         // A whole name beats the beginning of a hash.
         ("aa", "cc44"),
     ] {

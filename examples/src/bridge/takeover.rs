@@ -35,7 +35,7 @@ mod tests {
     use std::time::SystemTime;
 
     fn project(change: impl FnOnce(&mut Status)) -> Project {
-        let mut status = Status::new(6400, "/work/Game/Assets");
+        let mut status = Status::new(6400, "/projects/Game/Assets");
         status.seat = false;
         change(&mut status);
         Project::new(

@@ -169,7 +169,7 @@ impl PortFile {
     ///
     /// # fn main() -> Result<(), mcp_transport_core::Error> {
     /// # let directory = std::env::temp_dir().join(format!("port-file-{}", std::process::id()));
-    /// PortFile::new(6400, "/work/Game/Assets", SystemTime::now()).publish(&directory)?;
+    /// PortFile::new(6400, "/projects/Game/Assets", SystemTime::now()).publish(&directory)?;
     /// # std::fs::remove_dir_all(directory)?;
     /// # Ok(())
     /// # }
