@@ -1,23 +1,29 @@
 //! What the integration tests share: the whole server in this process, its simulated editor, and real MCP clients.
 #![expect(clippy::disallowed_methods, reason = "a harness waits")]
 
+pub mod folder;
 pub mod plugin;
 pub mod process;
 pub mod raw;
 
+use examples::bridge::BridgeLeg;
 use examples::calls::{Budget, Calls, Port};
-use examples::hub::{Config, Hub};
+use examples::hub::{Config, Hub, Instance, Phase};
 use examples::server::{Http, Started};
+use examples::sim::world::World;
 use examples::sim::{Editor, Options, State};
+use folder::Folder;
 use mcp_transport_core::Ending;
 use mcp_transport_core::guard::Origin;
 use mcp_transport_core::loopback::{Bind, Health, Loopback};
+use mcp_transport_stdio::discovery::Discovery;
 use rmcp::model::{CallToolRequestParams, CallToolResult, ProtocolVersion};
 use rmcp::service::{RunningService, ServiceError};
 use rmcp::transport::{IntoTransport, StreamableHttpClientTransport};
 use rmcp::{ClientLifecycleMode, ClientServiceExt, RoleClient, ServiceExt};
 use serde_json::{Map, Value, json};
-use std::sync::LazyLock;
+use std::path::Path;
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -33,6 +39,14 @@ pub struct Server {
     /// How its two families are.
     pub families: watch::Receiver<Health>,
     started: Started,
+    bridge: Option<Bridged>,
+}
+
+/// The second leg, and where its editors say that they listen.
+#[derive(Debug)]
+struct Bridged {
+    _leg: BridgeLeg,
+    directory: Arc<Folder>,
 }
 
 impl Server {
@@ -72,7 +86,36 @@ impl Server {
             port,
             families: health,
             started,
+            bridge: None,
         }
+    }
+
+    /// Starts one whose editors listen, in a directory of their own.
+    ///
+    /// # Panics
+    /// If there is no free port, or no place for a directory.
+    pub fn dialling(budget: Budget) -> Self {
+        Self::dialling_in(budget, Arc::new(Folder::new()))
+    }
+
+    /// The same, with editors that others may know as well.
+    ///
+    /// # Panics
+    /// If there is no free port.
+    pub fn dialling_in(budget: Budget, directory: Arc<Folder>) -> Self {
+        let mut server = Self::start(budget);
+        let discovery = Discovery::at(directory.path());
+        let leg = BridgeLeg::start(&server.hub, &discovery).expect("a thread");
+        server.bridge = Some(Bridged {
+            _leg: leg,
+            directory,
+        });
+        server
+    }
+
+    /// Where its editors say that they listen, if it dials.
+    fn directory(&self) -> Option<&Path> {
+        Some(self.bridge.as_ref()?.directory.path())
     }
 
     /// Where clients connect.
@@ -85,11 +128,48 @@ impl Server {
         format!("ws://127.0.0.1:{}/hub/plugin", self.port)
     }
 
-    /// A simulated editor that is connected.
+    /// A simulated editor that is connected: it dials, or it listens if this server dials.
     pub async fn editor(&self, options: Options) -> Editor {
-        let editor = Editor::spawn(&self.hub_url(), options);
-        editor.connected().await;
+        let editor = match self.directory() {
+            Some(directory) => Editor::listen(directory, 0, options),
+            None => Editor::spawn(&self.hub_url(), options),
+        };
+        self.sees(&editor).await;
         editor
+    }
+
+    /// The same, started again with what it knew.
+    pub async fn editor_again(&self, options: Options, world: Arc<Mutex<World>>) -> Editor {
+        let editor = match self.directory() {
+            Some(directory) => Editor::listen_again(directory, 0, options, world),
+            None => Editor::resume(&self.hub_url(), options, world),
+        };
+        self.sees(&editor).await;
+        editor
+    }
+
+    /// Waits until this editor is connected to the hub, by whichever leg.
+    ///
+    /// # Panics
+    /// If a panic befell its world.
+    pub async fn sees(&self, editor: &Editor) {
+        editor.connected().await;
+        let hash = editor.world().lock().expect("a world").project().hash();
+        // The bridge's key is the beginning of the plugin's hash.
+        self.until(|one| hash.starts_with(&one.hash) && one.phase == Phase::Connected)
+            .await;
+    }
+
+    /// Waits until one editor looks so.
+    ///
+    /// # Panics
+    /// If the hub is gone.
+    pub async fn until(&self, wanted: impl Fn(&Instance) -> bool) {
+        let mut instances = self.hub.instances();
+        instances
+            .wait_for(|instances| instances.iter().any(&wanted))
+            .await
+            .expect("the hub lives");
     }
 
     /// A real MCP client.

@@ -2,209 +2,31 @@
 #![allow(
     clippy::disallowed_methods,
     missing_docs,
+    unreachable_pub,
     reason = "tests wait and spawn"
 )]
 
+mod reload_lines;
+
 use examples::calls::Budget;
-use examples::sim::strike::Point;
-use examples::sim::{Editor, Options};
-use serde_json::json;
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-use tests_integration::{Answer, Client, Server};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-
-/// Calls that one client waits for at once. Five seconds' worth fits; a machine too slow for the pace slows it down, and
-/// does not fill the queue.
-const PATIENCE: usize = 200;
-
-/// Four clients, one call every 50 ms each, half reads and half changes, until told to stop.
-async fn load(
-    server: &Server,
-    stop: Arc<AtomicBool>,
-    round: &str,
-) -> JoinSet<Vec<(String, Answer)>> {
-    let mut clients = JoinSet::new();
-    for client in 0..4 {
-        let link: Arc<Client> = Arc::new(server.client().await);
-        let (stop, round) = (stop.clone(), round.to_owned());
-        clients.spawn(async move {
-            let mut calls = JoinSet::new();
-            let waiting = Arc::new(Semaphore::new(PATIENCE));
-            let mut tick = tokio::time::interval(Duration::from_millis(50));
-            for number in 0.. {
-                tick.tick().await;
-                let permit = waiting
-                    .clone()
-                    .acquire_owned()
-                    .await
-                    .expect("it is never closed");
-                if stop.load(Ordering::Relaxed) {
-                    break;
-                }
-                let (link, name) = (link.clone(), format!("{round}-{client}-{number}"));
-                calls.spawn(async move {
-                    let _permit = permit;
-                    let answer = if number % 2 == 0 {
-                        link.call(
-                            "manage_scene",
-                            json!({"action": "get_hierarchy", "page_size": 1}),
-                        )
-                        .await
-                    } else {
-                        link.call(
-                            "manage_gameobject",
-                            json!({"action": "create", "name": name}),
-                        )
-                        .await
-                    };
-                    (if number % 2 == 0 { String::new() } else { name }, answer)
-                });
-            }
-            calls.join_all().await
-        });
-    }
-    clients
-}
-
-struct Tally {
-    answers: Vec<(String, Answer)>,
-    unknown: usize,
-}
-
-/// Every call was answered: with its result, or as unknown; and no change took effect twice.
-fn check(editor: &Editor, answers: Vec<(String, Answer)>) -> Tally {
-    let created = editor.report().objects_created;
-    let twice: BTreeMap<_, _> = created.iter().filter(|(_, count)| **count > 1).collect();
-    assert!(twice.is_empty(), "these took effect twice: {twice:?}");
-    let mut unknown = 0;
-    for (name, answer) in &answers {
-        if answer.succeeded() {
-            assert!(
-                name.is_empty() || created.get(name) == Some(&1),
-                "{name} was answered and is not there"
-            );
-        } else {
-            assert_eq!(answer.outcome(), Some("unknown"), "{name}: {answer:?}");
-            assert!(
-                !name.is_empty(),
-                "a read is sent again, so its outcome is never unknown"
-            );
-            unknown += 1;
-        }
-    }
-    Tally { answers, unknown }
-}
+use tests_integration::Server;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_of_five_seconds_under_load_costs_at_most_one_unknown() {
-    let server = Server::start(Budget::default());
-    let editor = server
-        .editor(Options::default().away(Duration::from_secs(5)))
-        .await;
-    let stop = Arc::new(AtomicBool::new(false));
-    let clients = load(&server, stop.clone(), "five").await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    editor.strike(Point::AfterEffect);
-    tokio::time::sleep(Duration::from_millis(6_500)).await;
-    stop.store(true, Ordering::Relaxed);
-    let answers: Vec<_> = clients.join_all().await.into_iter().flatten().collect();
-    let tally = check(&editor, answers);
-    assert!(
-        tally.unknown <= 1,
-        "{} unknown in one reload",
-        tally.unknown
-    );
-    assert!(
-        tally.answers.len() > 400,
-        "only {} calls were made",
-        tally.answers.len()
-    );
-    assert_eq!(editor.report().reloads.values().sum::<u64>(), 1);
-    server.stop().await;
+    reload_lines::five_seconds(Server::start(Budget::default())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_reloads_at_every_point_lose_nothing_and_repeat_nothing() {
-    let server = Server::start(Budget::default());
-    let editor = server
-        .editor(Options::default().away(Duration::from_millis(500)))
-        .await;
-    let stop = Arc::new(AtomicBool::new(false));
-    let clients = load(&server, stop.clone(), "fifty").await;
-    for reload in 0..52 {
-        let mut state = editor.watch();
-        editor.strike(Point::ALL[reload % 4]);
-        state
-            .wait_for(|state| *state == examples::sim::State::Away)
-            .await
-            .expect("the editor lives");
-        state
-            .wait_for(|state| *state == examples::sim::State::Connected)
-            .await
-            .expect("the editor lives");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    stop.store(true, Ordering::Relaxed);
-    let answers: Vec<_> = clients.join_all().await.into_iter().flatten().collect();
-    let tally = check(&editor, answers);
-    let report = editor.report();
-    for point in Point::ALL {
-        assert!(
-            report.strikes.get(&point).copied().unwrap_or_default() >= 10,
-            "{point:?}: {:?}",
-            report.strikes
-        );
-    }
-    assert!(
-        tally.unknown <= 52,
-        "{} unknown in 52 reloads",
-        tally.unknown
-    );
-    server.stop().await;
+    reload_lines::fifty_reloads(Server::start(Budget::default())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_editor_that_is_killed_and_started_again_costs_at_most_one_unknown() {
-    let server = Server::start(Budget::default());
-    let editor = server.editor(Options::default()).await;
-    let stop = Arc::new(AtomicBool::new(false));
-    let clients = load(&server, stop.clone(), "killed").await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let world = editor.world();
-    editor.kill().await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let editor = Editor::resume(&server.hub_url(), Options::default(), world);
-    editor.connected().await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    stop.store(true, Ordering::Relaxed);
-    let answers: Vec<_> = clients.join_all().await.into_iter().flatten().collect();
-    let tally = check(&editor, answers);
-    assert!(tally.unknown <= 1, "{} unknown in one crash", tally.unknown);
-    server.stop().await;
+    reload_lines::killed_and_started_again(Server::start(Budget::default())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_script_that_is_created_is_there_once_and_its_creator_is_told_so() {
-    let server = Server::start(Budget::default());
-    let editor = server
-        .editor(Options::default().away(Duration::from_millis(300)))
-        .await;
-    let client = server.client().await;
-    for number in 0..20 {
-        editor.strike(Point::ALL[number % 4]);
-        let path = format!("Assets/Scripts/Made{number}.cs");
-        let contents = format!("public class Made{number} {{ }}\n");
-        let answer = client
-            .call("create_script", json!({"path": path, "contents": contents}))
-            .await;
-        assert!(answer.succeeded(), "{path}: {answer:?}");
-    }
-    let created = editor.report().scripts_created;
-    assert_eq!(created.len(), 20, "{created:?}");
-    assert!(created.values().all(|count| *count == 1), "{created:?}");
-    server.stop().await;
+    reload_lines::twenty_scripts(Server::start(Budget::default())).await;
 }
