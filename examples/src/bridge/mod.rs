@@ -16,15 +16,16 @@ mod takeover;
 mod translate;
 
 use crate::hub::{Hub, Instance, Phase, socket};
-use mcp_transport_core::dial::{Dialer, State};
+use mcp_transport_core::dial::{Dialer, State, Wake};
 use mcp_transport_core::{Connector, Error, ErrorKind, EvictionReason};
 use mcp_transport_stdio::bridge::{BridgeConnector, Claim, Seated};
-use mcp_transport_stdio::discovery::{Discovery, Project, Projects, Watch};
+use mcp_transport_stdio::discovery::{Discovery, POLL, Project, Projects, Watch};
 use plugin::BridgedPlugin;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -121,8 +122,10 @@ impl Link {
         let wake = dialer.wake();
         self.watch.on_ready(Some(&self.key), move || wake.wake());
         let mut projects = self.watch.projects();
+        // What the file said before that moment does not speak for the next dial.
+        let mut since = SystemTime::now();
         loop {
-            let link = match self.next(&mut dialer).await {
+            let link = match self.next(&mut dialer, since).await {
                 Ok(link) => link,
                 Err(error) => {
                     tracing::warn!(%error, key = self.key, "this project is not dialled any more");
@@ -139,8 +142,10 @@ impl Link {
             let judge = move |error| judge(error, judged, projects, key);
             let plugin = BridgedPlugin::new(link, &before, judge);
             let error = socket::serve(self.hub.clone(), plugin).await;
+            since = SystemTime::now();
             self.ended(&error, &before);
-            dialer.ended(&error);
+            let after = find(&self.watch.projects().borrow(), &self.key);
+            dialer.ended(&takeover::before_dialling(error, &before, after.as_ref()));
             if before.status.seat && self.waiting.load(Ordering::Relaxed) {
                 // It is asked for at once, and granted when it is free.
                 dialer.wake().wake();
@@ -149,7 +154,11 @@ impl Link {
     }
 
     /// The next connection. One that lost its seat to a client of a plugin without seats waits until a call needs it.
-    async fn next<C>(&self, dialer: &mut Dialer<C>) -> Result<C::Transport, Error>
+    async fn next<C>(
+        &self,
+        dialer: &mut Dialer<C>,
+        since: SystemTime,
+    ) -> Result<C::Transport, Error>
     where
         C: Connector,
     {
@@ -169,7 +178,23 @@ impl Link {
             self.waiting.store(false, Ordering::Relaxed);
             wake.wake();
         }
-        dialer.connect().await
+        tokio::select! {
+            link = dialer.connect() => link,
+            never = self.wake_on_heartbeat(since, &wake) => match never {},
+        }
+    }
+
+    /// A reload may pass between two looks at the file, and leave nothing behind but a younger heartbeat: whoever writes
+    /// that listens. It ends one wait. Where there are no seats it says nothing: the heartbeat goes on after a takeover.
+    async fn wake_on_heartbeat(&self, since: SystemTime, wake: &Wake) -> Infallible {
+        let projects = self.watch.projects();
+        let is_back =
+            |project: Project| project.status.seat && project.is_ready() && project.heard > since;
+        while !find(&projects.borrow(), &self.key).is_some_and(is_back) {
+            tokio::time::sleep(POLL).await;
+        }
+        wake.wake();
+        std::future::pending().await
     }
 
     fn connector(&self) -> impl Connector<Transport = Seated> + use<> {
@@ -225,13 +250,14 @@ async fn judge(
     if error.kind() != ErrorKind::Disconnected || before.status.seat {
         return error;
     }
-    let heard = find(&projects.borrow(), &key).map(|project| project.heard);
+    let ended = SystemTime::now();
     let until = tokio::time::Instant::now() + JUDGE;
     while tokio::time::Instant::now() < until {
         let now = find(&projects.borrow(), &key);
         match &now {
-            // A heartbeat after the end: its main loop goes on, so this was no reload.
-            Some(project) if project.is_ready() && Some(project.heard) == heard => {}
+            // Only a heartbeat that was written after the end says that its main loop goes on. One from before it may be
+            // read now, and then the word of a reload comes next.
+            Some(project) if project.is_ready() && project.heard <= ended => {}
             _ => return takeover::read_end(error, &before, now.as_ref()),
         }
         tokio::time::sleep(GLANCE).await;

@@ -12,13 +12,7 @@ use mcp_transport_stdio::discovery::Project;
 /// An end without a notice while the file is ready and of the same start is a takeover, or a connection that idled for too
 /// long; both ask for the same: no dial until a call needs one.
 pub(super) fn read_end(error: Error, before: &Project, after: Option<&Project>) -> Error {
-    let silent = matches!(error.kind(), ErrorKind::Disconnected);
-    let same_life = after.is_some_and(|after| {
-        after.is_ready()
-            && after.status.seq == before.status.seq
-            && after.status.unity_port == before.status.unity_port
-    });
-    if !silent || !same_life || before.status.seat {
+    if !may_be_takeover(&error, before, after) {
         return error;
     }
     let text = format!(
@@ -26,6 +20,25 @@ pub(super) fn read_end(error: Error, before: &Project, after: Option<&Project>) 
         before.id()
     );
     Error::evicted(Eviction::new(EvictionReason::Superseded).saying(text)).because(error)
+}
+
+/// The ending by which to choose the next dial. Who takes a seat by connecting may end somebody's call, so a plugin without
+/// seats that still says that it is there is dialled when a call needs it, and not by any schedule: also where it was too
+/// slow to show whether this was a takeover.
+pub(super) fn before_dialling(error: Error, before: &Project, after: Option<&Project>) -> Error {
+    if !may_be_takeover(&error, before, after) {
+        return error;
+    }
+    Error::evicted(Eviction::new(EvictionReason::Superseded)).because(error)
+}
+
+fn may_be_takeover(error: &Error, before: &Project, after: Option<&Project>) -> bool {
+    let same_life = after.is_some_and(|after| {
+        after.is_ready()
+            && after.status.seq == before.status.seq
+            && after.status.unity_port == before.status.unity_port
+    });
+    error.kind() == ErrorKind::Disconnected && same_life && !before.status.seat
 }
 
 #[cfg(test)]

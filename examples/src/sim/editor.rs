@@ -6,7 +6,7 @@
 )]
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,9 +39,16 @@ pub struct Editor {
     world: Arc<Mutex<World>>,
     orders: watch::Sender<Orders>,
     state: watch::Receiver<State>,
-    /// On which it listens; 0 where it does not.
-    port: Arc<AtomicU16>,
+    door: Arc<Shown>,
     task: JoinHandle<()>,
+}
+
+/// What a bridge shows of itself.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    /// On which it listens; 0 where it does not.
+    pub(super) port: AtomicU16,
+    pub(super) clients: AtomicU64,
 }
 
 /// Where the plugin is.
@@ -132,7 +139,7 @@ impl Editor {
         world: Arc<Mutex<World>>,
     ) -> Self {
         Self::start(world, |world, orders, state, shown| {
-            shown.store(port, Ordering::Relaxed);
+            shown.port.store(port, Ordering::Relaxed);
             Bridge::new(directory, shown, options, world, orders, state).run()
         })
     }
@@ -143,23 +150,23 @@ impl Editor {
             Arc<Mutex<World>>,
             watch::Receiver<Orders>,
             watch::Sender<State>,
-            Arc<AtomicU16>,
+            Arc<Shown>,
         ) -> F,
     ) -> Self {
         let (orders, orders_seen) = watch::channel(Orders::default());
         let (state_seen, state) = watch::channel(State::Connecting);
-        let port = Arc::new(AtomicU16::new(0));
+        let door = Arc::new(Shown::default());
         let plugin = shell(
             Arc::clone(&world),
             orders_seen,
             state_seen,
-            Arc::clone(&port),
+            Arc::clone(&door),
         );
         Self {
             world,
             orders,
             state,
-            port,
+            door,
             task: tokio::spawn(plugin),
         }
     }
@@ -223,10 +230,17 @@ impl Editor {
     /// The port on which it listens, or listened last; `None` for one that dials.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
-        match self.port.load(Ordering::Relaxed) {
+        match self.door.port.load(Ordering::Relaxed) {
             0 => None,
             port => Some(port),
         }
+    }
+
+    /// How many clients its bridge has served: by the installed rule each that connected, by ours each
+    /// that had the seat.
+    #[must_use]
+    pub fn clients(&self) -> u64 {
+        self.door.clients.load(Ordering::Relaxed)
     }
 
     /// Whether the plugin is registered or listens.

@@ -21,7 +21,7 @@ mod installed;
 mod status;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ use tracing::{debug, info, warn};
 use self::door::{Bound, Client, Door, Next, next_command};
 use self::status::{HEARTBEAT, StatusWriter, Word};
 use super::desk::{Beside, Desk, End, Held, ended};
-use super::editor::{Ending, Orders, State};
+use super::editor::{Ending, Orders, Shown, State};
 use super::strike::Point;
 use super::world::{Command, World};
 use super::{Options, wire};
@@ -50,15 +50,15 @@ const BUSY_RETRY: Duration = Duration::from_millis(300);
 pub(super) struct Bridge {
     desk: Desk,
     status: StatusWriter,
-    /// What was asked for or found; 0 before the first start if any will do.
-    port: Arc<AtomicU16>,
+    /// Its port is what was asked for or found; 0 before the first start if any will do.
+    shown: Arc<Shown>,
     beat_at: Instant,
 }
 
 impl Bridge {
     pub(super) fn new(
         directory: &Path,
-        port: Arc<AtomicU16>,
+        shown: Arc<Shown>,
         options: Options,
         world: Arc<Mutex<World>>,
         orders: watch::Receiver<Orders>,
@@ -69,7 +69,7 @@ impl Bridge {
         Self {
             desk: Desk::new(options, world, orders, state),
             status,
-            port,
+            shown,
             beat_at: Instant::now(),
         }
     }
@@ -93,7 +93,7 @@ impl Bridge {
                 Ok(door) => door,
                 Err(ending) => return ending,
             };
-            let port = self.port.load(Ordering::Relaxed);
+            let port = self.shown.port.load(Ordering::Relaxed);
             self.status.started();
             self.beat(Word::Ready).await;
             info!(port, file = ?self.status.path(), "listening");
@@ -122,18 +122,18 @@ impl Bridge {
     async fn open(&mut self) -> Result<Door, Ending> {
         let mut busy_until = None;
         loop {
-            let port = self.port.load(Ordering::Relaxed);
+            let port = self.shown.port.load(Ordering::Relaxed);
             self.beat(Word::Starting).await;
             match Door::open(port, &self.desk.options) {
                 Bound::Listens(door) => {
-                    self.port.store(door.port(), Ordering::Relaxed);
+                    self.shown.port.store(door.port(), Ordering::Relaxed);
                     return Ok(door);
                 }
                 Bound::Busy => {
                     let until = *busy_until.get_or_insert_with(|| Instant::now() + BUSY);
                     if until <= Instant::now() {
                         warn!(port, "somebody keeps the port; another one is taken");
-                        self.port.store(0, Ordering::Relaxed);
+                        self.shown.port.store(0, Ordering::Relaxed);
                         busy_until = None;
                         continue;
                     }
@@ -151,7 +151,7 @@ impl Bridge {
 
     async fn beat(&mut self, word: Word) {
         self.beat_at = Instant::now() + HEARTBEAT;
-        let port = self.port.load(Ordering::Relaxed);
+        let port = self.shown.port.load(Ordering::Relaxed);
         self.status.write(port, word).await;
     }
 
@@ -177,7 +177,10 @@ impl Bridge {
                     Err(end) => return end,
                 },
                 accepted = door.accept() => match accepted {
-                    Ok(client) => readers.push(next_command(client)),
+                    Ok(client) => {
+                        self.shown.clients.fetch_add(1, Ordering::Relaxed);
+                        readers.push(next_command(client));
+                    }
                     Err(error) => return End::Lost(error.to_string()),
                 },
                 Some(next) = readers.next(), if !readers.is_empty() => match next {
