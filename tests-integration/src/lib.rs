@@ -130,12 +130,17 @@ impl Server {
 
     /// A simulated editor that is connected: it dials, or it listens if this server dials.
     pub async fn editor(&self, options: Options) -> Editor {
-        let editor = match self.directory() {
-            Some(directory) => Editor::listen(directory, 0, options),
-            None => Editor::spawn(&self.hub_url(), options),
-        };
+        let editor = self.started(options);
         self.sees(&editor).await;
         editor
+    }
+
+    /// The same, not connected yet.
+    pub fn started(&self, options: Options) -> Editor {
+        match self.directory() {
+            Some(directory) => Editor::listen(directory, 0, options),
+            None => Editor::spawn(&self.hub_url(), options),
+        }
     }
 
     /// The same, started again with what it knew.

@@ -10,7 +10,7 @@ mod reload_lines;
 
 use examples::calls::Budget;
 use examples::hub::Phase;
-use examples::sim::Options;
+use examples::sim::{Editor, Options};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,11 +58,18 @@ async fn every_script_that_is_created_is_there_once_and_its_creator_is_told_so()
     reload_lines::twenty_scripts(Server::dialling(Budget::default())).await;
 }
 
+/// An editor that both know, whichever of them it serves at the moment.
+async fn shared(first: &Server, second: &Server, options: Options) -> Editor {
+    let editor = first.started(options);
+    first.until(|_| true).await;
+    second.until(|_| true).await;
+    editor
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_servers_on_the_installed_plugin_connect_no_oftener_than_they_are_called() {
     let [(first, one), (second, two)] = two().await;
-    let editor = first.editor(Options::default().installed_rule()).await;
-    second.sees(&editor).await;
+    let editor = shared(&first, &second, Options::default().installed_rule()).await;
     let mut calls = 0;
     for round in 0..10 {
         for (client, who) in [(&one, "one"), (&two, "two")] {
@@ -91,8 +98,7 @@ async fn two_servers_that_call_at_once_end_each_others_calls_and_none_runs_twice
     let slow = Options::default()
         .installed_rule()
         .latency(Duration::from_millis(20));
-    let editor = first.editor(slow).await;
-    second.sees(&editor).await;
+    let editor = shared(&first, &second, slow).await;
     let mut answers = Vec::new();
     for round in 0..10 {
         let names = [format!("one-{round}"), format!("two-{round}")];
