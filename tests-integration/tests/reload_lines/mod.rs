@@ -5,7 +5,7 @@ use examples::sim::{Editor, Options};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tests_integration::{Answer, Client, Server};
 use tokio::sync::Semaphore;
@@ -48,8 +48,12 @@ pub async fn fifty_reloads(server: Server) {
         .editor(Options::default().away(Duration::from_millis(500)))
         .await;
     let stop = Arc::new(AtomicBool::new(false));
-    let clients = load(&server, stop.clone(), "fifty").await;
+    let unknown = Arc::new(AtomicUsize::new(0));
+    let clients = load_counting(&server, stop.clone(), "fifty", unknown.clone()).await;
     for reload in 0..52 {
+        // At no moment more than one for each reload so far.
+        let so_far = unknown.load(Ordering::Relaxed);
+        assert!(so_far <= reload, "{so_far} unknown in {reload} reloads");
         let mut state = editor.watch();
         editor.strike(Point::ALL[reload % 4]);
         state
@@ -127,10 +131,20 @@ async fn load(
     stop: Arc<AtomicBool>,
     round: &str,
 ) -> JoinSet<Vec<(String, Answer)>> {
+    load_counting(server, stop, round, Arc::default()).await
+}
+
+/// The same, and counts as they come the answers that say that nobody knows.
+async fn load_counting(
+    server: &Server,
+    stop: Arc<AtomicBool>,
+    round: &str,
+    unknown: Arc<AtomicUsize>,
+) -> JoinSet<Vec<(String, Answer)>> {
     let mut clients = JoinSet::new();
     for client in 0..4 {
         let link: Arc<Client> = Arc::new(server.client().await);
-        let (stop, round) = (stop.clone(), round.to_owned());
+        let (stop, round, unknown) = (stop.clone(), round.to_owned(), unknown.clone());
         clients.spawn(async move {
             let mut calls = JoinSet::new();
             let waiting = Arc::new(Semaphore::new(PATIENCE));
@@ -146,6 +160,7 @@ async fn load(
                     break;
                 }
                 let (link, name) = (link.clone(), format!("{round}-{client}-{number}"));
+                let unknown = unknown.clone();
                 calls.spawn(async move {
                     let _permit = permit;
                     let answer = if number % 2 == 0 {
@@ -161,6 +176,9 @@ async fn load(
                         )
                         .await
                     };
+                    if answer.outcome() == Some("unknown") {
+                        unknown.fetch_add(1, Ordering::Relaxed);
+                    }
                     (if number % 2 == 0 { String::new() } else { name }, answer)
                 });
             }
