@@ -37,8 +37,9 @@ struct Flags {
 
     /// How editors come: hub = their plugins, set to HTTP, connect to us; bridge = their plugins, set to stdio, listen, and
     /// are found by the status files in ~/.unity-mcp (or UNITY_MCP_STATUS_DIR); auto = both
-    #[arg(long, value_enum, default_value_t = Editors::Auto)]
-    editor: Editors,
+    /// [default: auto; with --sim hub, so that a trial leaves the editors that are open alone]
+    #[arg(long, value_enum)]
+    editor: Option<Editors>,
 
     /// How long a call waits for an editor that is away, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120.0, value_parser = seconds)]
@@ -93,7 +94,7 @@ impl Flags {
         let mut options = Options::new(self.http_url.map_or(DEFAULT_PORT, LocalUrl::port));
         options.stdio = self.transport.unwrap_or(guess) == Transport::Stdio;
         options.origins = self.allow_origin;
-        options.editors = self.editor;
+        options.editors = self.editor.unwrap_or(Editors::by_default(self.sim));
         options.budget = Budget::new(
             Duration::from_secs_f64(self.hold),
             Some(Duration::from_secs_f64(self.client_budget)),

@@ -194,5 +194,7 @@ def wait(probe, seconds, alive=lambda: True):
 def unity_server(folder, *flags):
     """Our server with HTTP on a free port; its URL."""
     command = [binary("unity_server"), "--transport", "http", "--http-url", "http://127.0.0.1:0", *flags]
-    with Process("unity_server", command, folder / "unity_server.log") as server:
+    # The editors of whoever runs this are not ours to dial.
+    env = {"UNITY_MCP_STATUS_DIR": str(folder / "no-editors")}
+    with Process("unity_server", command, folder / "unity_server.log", env=env) as server:
         yield server.find(r"^MCP +(http://\S+/mcp)$", 20, "its MCP URL")[1]

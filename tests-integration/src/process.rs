@@ -12,6 +12,11 @@ pub fn unity_server(flags: &[&str]) -> Command {
     command
         .args(flags)
         .env_remove("RUST_LOG")
+        // The editors of whoever runs the tests are not ours to dial.
+        .env(
+            "UNITY_MCP_STATUS_DIR",
+            std::env::temp_dir().join("mcp-transport-no-editors"),
+        )
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -198,8 +198,13 @@ impl Calls {
             let verify = verify.clone().sent_at(sent_at);
             match self.read_back(caller, hash, &verify, clock).await {
                 Some(Verdict::Took) => return Ok(verified(call)),
-                // The domain that had the command is gone, and a read shows no trace of it: it can no longer take effect.
-                Some(Verdict::DidNotTake) if tries < MAX_TRIES => tries += 1,
+                // The connection broke, so the domain that had the command is gone, and a read shows no trace of it. One that
+                // was only silent may yet come to it.
+                Some(Verdict::DidNotTake)
+                    if tries < MAX_TRIES && end.why == Some(Why::LinkLost) =>
+                {
+                    tries += 1;
+                }
                 _ => return Err(end.ending),
             }
         }

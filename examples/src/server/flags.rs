@@ -105,6 +105,14 @@ pub enum Editors {
     Auto,
 }
 
+impl Editors {
+    /// What is meant where nobody says it. The installed plugin serves one client, so to dial an editor ends whatever session
+    /// it has: nothing that a mere trial may do.
+    pub const fn by_default(sim: bool) -> Self {
+        if sim { Self::Hub } else { Self::Auto }
+    }
+}
+
 /// Whether standard input is a pipe or a socket. Where the system does not tell, what is no terminal counts as one.
 pub fn stdin_is_pipe() -> bool {
     #[cfg(unix)]
@@ -159,6 +167,12 @@ mod tests {
             port("http://127.0.0.1:8080/other"),
             Err(NotLocal::Path("/other".into()))
         );
+    }
+
+    #[test]
+    fn a_trial_dials_nobodys_editor() {
+        assert_eq!(Editors::by_default(true), Editors::Hub);
+        assert_eq!(Editors::by_default(false), Editors::Auto);
     }
 
     #[test]
