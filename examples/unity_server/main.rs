@@ -94,7 +94,7 @@ impl Flags {
         let mut options = Options::new(self.http_url.map_or(DEFAULT_PORT, LocalUrl::port));
         options.stdio = self.transport.unwrap_or(guess) == Transport::Stdio;
         options.origins = self.allow_origin;
-        options.editors = self.editor.unwrap_or(Editors::by_default(self.sim));
+        options.editors = self.editor.unwrap_or_else(|| Editors::by_default(self.sim));
         options.budget = Budget::new(
             Duration::from_secs_f64(self.hold),
             Some(Duration::from_secs_f64(self.client_budget)),
