@@ -8,6 +8,7 @@
 //! Decisions live in modules without I/O, tasks or clocks; a few shells act on them.
 #![forbid(unsafe_code)]
 
+mod answering;
 pub mod codec;
 pub mod delivery;
 pub mod dial;
@@ -28,6 +29,7 @@ mod slot;
 mod transport;
 mod typed;
 
+pub use answering::Answering;
 pub use dial::State;
 pub use ending::Ending;
 pub use error::{Error, ErrorKind, Reconnect};

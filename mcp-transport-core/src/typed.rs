@@ -1,12 +1,12 @@
 //! Your serde types in place of messages.
 
+use crate::answering::Answering;
 use crate::error::Error;
 use crate::message::{Kind, Message};
 use futures::{Sink, Stream, ready};
 use pin_project_lite::pin_project;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -16,8 +16,8 @@ pin_project! {
     ///
     /// Made by [`TransportExt::typed`](crate::TransportExt::typed). Incoming messages that are no
     /// JSON-RPC, and requests that do not fit `Rx`, are answered here with an error, so that nobody
-    /// waits for them; at most 64 such answers are kept while the peer does not read. An error of
-    /// the transport ends the stream, as service libraries expect.
+    /// waits for them; it is an [`Answering`] that knows `Rx` besides, with the same limits. An
+    /// error of the transport ends the stream, as service libraries expect.
     ///
     /// ```
     /// use futures::{SinkExt, StreamExt};
@@ -32,43 +32,34 @@ pin_project! {
     /// assert_eq!(theirs.next().await.unwrap()["method"], "hello");
     /// # });
     /// ```
+    ///
+    /// # Panics
+    /// As [`Answering`].
     pub struct Typed<T, Tx, Rx> {
         #[pin]
-        inner: T,
-        // Answers of ours, and at most one message whose room an answer took.
-        waiting: VecDeque<Message>,
-        // True if an answer took the room that the last `poll_ready` promised.
-        spent: bool,
-        // True if an answer was handed over and may still lie in the transport's buffer.
-        unflushed: bool,
+        inner: Answering<T>,
         types: PhantomData<fn(Tx) -> Rx>,
     }
 }
 
-/// Answers that wait for room; what comes on top is dropped, since its sender does not read.
-const MAX_ANSWERS: usize = 64;
-
 impl<T, Tx, Rx> Typed<T, Tx, Rx> {
-    pub(crate) const fn new(inner: T) -> Self {
+    pub(crate) fn new(inner: T) -> Self {
         Self {
-            inner,
-            waiting: VecDeque::new(),
-            spent: false,
-            unflushed: false,
+            inner: Answering::new(inner),
             types: PhantomData,
         }
     }
 
-    /// The transport beneath.
+    /// The transport beneath; answers that wait are lost.
     pub fn into_inner(self) -> T {
-        self.inner
+        self.inner.into_inner()
     }
 }
 
 impl<T, Tx, Rx> std::fmt::Debug for Typed<T, Tx, Rx> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Typed")
-            .field("waiting", &self.waiting.len())
+            .field("inner", &self.inner)
             .finish_non_exhaustive()
     }
 }
@@ -80,15 +71,10 @@ where
 {
     type Item = Rx;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Rx>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Rx>> {
+        let mut inner = self.project().inner;
         loop {
-            // Pending or not: answers must leave even if no further message comes, and must not
-            // stop reading.
-            if self.unflushed || !self.waiting.is_empty() {
-                let _ = self.as_mut().poll_flush_waiting(cx);
-            }
-            let this = self.as_mut().project();
-            let message = match ready!(this.inner.poll_next(cx)) {
+            let message = match ready!(inner.as_mut().poll_next(cx)) {
                 Some(Ok(message)) => message,
                 Some(Err(error)) => {
                     tracing::debug!(%error, "the transport ended");
@@ -96,60 +82,19 @@ where
                 }
                 None => return Poll::Ready(None),
             };
-            if let Some(value) = read(&message, this.waiting) {
-                return Poll::Ready(Some(value));
+            match (message.json(), message.kind()) {
+                (Ok(value), _) => return Poll::Ready(Some(value)),
+                (Err(error), Kind::Request { id, .. }) => {
+                    let text = format!("Invalid Request: {error}");
+                    let answer = Message::error(Some(id), -32600, &text, None::<()>);
+                    inner.as_mut().answer(answer);
+                }
+                (Err(error), kind) => {
+                    tracing::debug!(?kind, %error, "a message that does not fit was skipped");
+                }
             }
         }
     }
-}
-
-impl<T, Tx, Rx> Typed<T, Tx, Rx>
-where
-    T: Sink<Message, Error = Error>,
-{
-    /// Hands over what waits.
-    fn poll_waiting(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let mut this = self.project();
-        while !this.waiting.is_empty() {
-            ready!(this.inner.as_mut().poll_ready(cx))?;
-            if let Some(message) = this.waiting.pop_front() {
-                *this.spent = true;
-                *this.unflushed = true;
-                this.inner.as_mut().start_send(message)?;
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_flush_waiting(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Error>> {
-        ready!(self.as_mut().poll_waiting(cx))?;
-        let this = self.project();
-        ready!(this.inner.poll_flush(cx))?;
-        *this.unflushed = false;
-        Poll::Ready(Ok(()))
-    }
-}
-
-fn read<Rx: DeserializeOwned>(message: &Message, answers: &mut VecDeque<Message>) -> Option<Rx> {
-    let answer = match (message.to_answer(), message.kind(), message.json()) {
-        (Some(answer), ..) => answer,
-        (.., Ok(value)) => return Some(value),
-        (_, Kind::Request { id, .. }, Err(error)) => {
-            let text = format!("Invalid Request: {error}");
-            Message::error(Some(id), -32600, &text, None::<()>)
-        }
-        (_, kind, Err(error)) => {
-            tracing::debug!(?kind, %error, "a message that does not fit was skipped");
-            return None;
-        }
-    };
-    if answers.len() < MAX_ANSWERS {
-        answers.push_back(answer);
-    }
-    None
 }
 
 impl<T, Tx, Rx> Sink<Tx> for Typed<T, Tx, Rx>
@@ -159,30 +104,19 @@ where
 {
     type Error = Error;
 
-    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        ready!(self.as_mut().poll_waiting(cx))?;
-        let this = self.project();
-        ready!(this.inner.poll_ready(cx))?;
-        *this.spent = false;
-        Poll::Ready(Ok(()))
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.project().inner.poll_ready(cx)
     }
 
     fn start_send(self: Pin<&mut Self>, item: Tx) -> Result<(), Error> {
-        let message = Message::from_json(&item)?;
-        let this = self.project();
-        if *this.spent {
-            this.waiting.push_back(message);
-            return Ok(());
-        }
-        this.inner.start_send(message)
+        self.project().inner.start_send(Message::from_json(&item)?)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_flush_waiting(cx)
+        self.project().inner.poll_flush(cx)
     }
 
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        ready!(self.as_mut().poll_waiting(cx))?;
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.project().inner.poll_close(cx)
     }
 }

@@ -1,12 +1,10 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
-mod answering;
 pub mod bridge;
 mod child;
 pub mod discovery;
 mod stdio;
 
-pub use answering::Answering;
 pub use child::{ChildConnector, ChildTransport};
 pub use stdio::{StdioConfig, StdioTransport, stdio};

@@ -6,9 +6,8 @@
     reason = "tests wait and spawn"
 )]
 
-use mcp_transport_core::TransportExt;
 use mcp_transport_core::codec::{Lines, framed};
-use mcp_transport_stdio::Answering;
+use mcp_transport_core::{Answering, TransportExt};
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::{RoleServer, ServerHandler, ServiceExt};
 use serde_json::{Value, json};

@@ -12,6 +12,9 @@ use tokio_util::codec::{Decoder, Encoder};
 /// place, so it ends the connection with [`ErrorKind::TooLarge`]; an outgoing one is refused, and
 /// the connection stays. Frames of length zero are heartbeats in the Unity server's reading: they
 /// are skipped, at most 16 in a row, and never sent.
+///
+/// Room is made for what arrives, not for what is announced: 64 KiB at first, then at most eight
+/// times the bytes that are there.
 #[derive(Debug)]
 pub struct LengthPrefixed {
     limit: usize,
@@ -20,6 +23,13 @@ pub struct LengthPrefixed {
 
 const HEADER: usize = 8;
 const MAX_ZEROS: u8 = 16;
+
+/// The room of a frame of which only the header is there.
+const FIRST_ROOM: usize = 64 * 1024;
+
+/// The room of a frame, in terms of what is there. The buffer grows when a quarter of it is full, so
+/// little is copied; it may double then.
+const GROWTH: usize = 4;
 
 impl LengthPrefixed {
     /// With a limit of [`MAX_MESSAGE`] a frame, as the plugin (10.1) has it in both directions.
@@ -65,9 +75,9 @@ impl Decoder for LengthPrefixed {
                 src.advance(HEADER);
                 continue;
             }
-            let missing = (HEADER + size).saturating_sub(src.len());
-            if missing > 0 {
-                src.reserve(missing);
+            if src.len() < HEADER + size {
+                let room = src.len().saturating_mul(GROWTH).max(FIRST_ROOM);
+                src.reserve(room.min(HEADER + size) - src.len());
                 return Ok(None);
             }
             self.zeros = 0;

@@ -123,21 +123,41 @@ fn bytes_that_are_no_text_pass_unchanged() {
     assert_eq!(messages[0].as_bytes(), &b"\xFF\0\n"[..]);
 }
 
-#[test]
-fn a_large_frame_in_small_chunks_is_given_its_room_once() {
-    const SIZE: usize = 8 * 1024 * 1024;
-    let wire = frame(&vec![b'a'; SIZE]);
+/// Feeds a frame in chunks of this size; gives back how many bytes had to move to larger buffers.
+fn moved(size: usize, chunk: usize) -> usize {
+    let wire = frame(&vec![b'a'; size]);
     let mut codec = LengthPrefixed::new();
     let mut buffer = BytesMut::with_capacity(8 * 1024);
-    let mut growths = 0;
-    let mut message = None;
-    for chunk in wire.chunks(4 * 1024) {
-        let before = (buffer.capacity(), buffer.as_ptr());
-        buffer.extend_from_slice(chunk);
+    let (mut moved, mut message, mut arrived) = (0, None, 0);
+    for chunk in wire.chunks(chunk) {
         assert!(message.is_none());
+        let before = buffer.as_ptr();
+        buffer.extend_from_slice(chunk);
+        arrived += chunk.len();
         message = codec.decode(&mut buffer).unwrap();
-        growths += usize::from(message.is_none() && (buffer.capacity(), buffer.as_ptr()) != before);
+        if message.is_none() {
+            let room = buffer.capacity();
+            assert!(room <= (8 * arrived).max(64 * 1024), "{room} for {arrived}");
+            moved += arrived * usize::from(buffer.as_ptr() != before);
+        }
     }
-    assert_eq!(message.unwrap().len(), SIZE);
-    assert_eq!(growths, 1, "each growth copies what is there");
+    assert_eq!(message.unwrap().len(), size);
+    moved
+}
+
+#[test]
+fn room_grows_with_what_arrives_and_little_is_copied_for_that() {
+    for size in [1024 * 1024, 16 * 1024 * 1024] {
+        for chunk in [4 * 1024, 64 * 1024] {
+            let moved = moved(size, chunk);
+            assert!(moved <= size / 2, "{moved} of {size}, {chunk} at a time");
+        }
+    }
+}
+
+#[test]
+fn an_announcement_reserves_next_to_nothing() {
+    let mut buffer = BytesMut::from(&(64_u64 * 1024 * 1024).to_be_bytes()[..]);
+    assert!(LengthPrefixed::new().decode(&mut buffer).unwrap().is_none());
+    assert!(buffer.capacity() <= 64 * 1024, "{}", buffer.capacity());
 }

@@ -17,10 +17,9 @@ use pipes_windows::Pipes;
 pub(crate) use config::MAX_MESSAGE;
 pub use config::StdioConfig;
 
-use crate::answering::Answering;
 use futures::{Sink, Stream};
 use mcp_transport_core::codec::{self, Framed, Lines};
-use mcp_transport_core::{Error, ErrorKind, Message};
+use mcp_transport_core::{Answering, Error, ErrorKind, Message};
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::pin::Pin;

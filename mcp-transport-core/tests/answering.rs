@@ -8,8 +8,7 @@
 
 use futures::{FutureExt, Sink, SinkExt, StreamExt};
 use mcp_transport_core::codec::{Framed, Lines, framed};
-use mcp_transport_core::{Error, Id, Message, TransportExt, memory};
-use mcp_transport_stdio::Answering;
+use mcp_transport_core::{Answering, Error, Id, Message, TransportExt, memory};
 use serde_json::Value;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

@@ -1,12 +1,14 @@
-//! Bad messages are answered here, so that nobody waits for them and nobody behind has to know them.
+//! Bad messages are answered here, so that nobody waits for them and nobody behind has to know
+//! them.
 #![expect(
     clippy::disallowed_methods,
     reason = "a shell: it waits for the last answers to leave"
 )]
 
+use crate::error::{Error, ErrorKind};
+use crate::message::Message;
 use futures::task::AtomicWaker;
 use futures::{Sink, Stream, ready};
-use mcp_transport_core::{Error, ErrorKind, Message};
 use pin_project_lite::pin_project;
 use std::collections::VecDeque;
 use std::fmt;
@@ -19,21 +21,22 @@ use tokio::time::{Sleep, sleep};
 pin_project! {
     /// A transport that answers what is no JSON-RPC message, and yields the rest.
     ///
-    /// [`Message::to_answer`] says what is answered. At most 64 answers wait for the peer to read them; while they do,
-    /// nothing more is read from it, so that each bad line has its answer and none costs memory without bound. At the
-    /// end of the stream, answers that still wait have 1 s to leave.
+    /// [`Message::to_answer`] says what is answered. At most 64 answers wait for the peer to read
+    /// them; while they do, nothing more is read from it, so that each bad message has its answer
+    /// and none costs memory without bound. At the end of the stream, answers that still wait have
+    /// 1 s to leave.
     ///
-    /// [`StdioTransport`](crate::StdioTransport) has one built in. Whatever lies above, such as
-    /// [`Typed`](mcp_transport_core::Typed), finds nothing left to answer.
+    /// [`Typed`](crate::Typed) is built on it, and so is the transport over a server's own pipes.
+    /// Of two of them, one above the other, the upper one finds nothing left to answer.
     ///
     /// The two halves may be polled by different tasks; neither takes the other's wake-up.
     ///
     /// ```
     /// use futures::{FutureExt, SinkExt, StreamExt};
-    /// use mcp_transport_core::{Message, memory};
-    /// use mcp_transport_stdio::Answering;
+    /// use mcp_transport_core::{Answering, Message, memory};
     ///
-    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # let mut runtime = tokio::runtime::Builder::new_current_thread();
+    /// # runtime.enable_time().build().unwrap().block_on(async {
     /// let (ours, mut theirs) = memory::pair(8);
     /// let mut ours = Answering::new(ours);
     /// theirs.send(Message::from("nonsense")).await.unwrap();
@@ -44,7 +47,8 @@ pin_project! {
     /// ```
     ///
     /// # Panics
-    /// Polled outside a tokio runtime with its clock, where the stream ends while answers still wait.
+    /// Polled outside a tokio runtime with its clock, where the stream ends while answers still
+    /// wait.
     pub struct Answering<T> {
         #[pin]
         inner: T,
@@ -97,6 +101,12 @@ impl<T> Answering<T> {
     pub fn into_inner(self) -> T {
         self.inner
     }
+
+    /// Takes one more answer, for a message that was just yielded: there was room before that one
+    /// was read.
+    pub(crate) fn answer(self: Pin<&mut Self>, answer: Message) {
+        self.project().waiting.push_back(answer);
+    }
 }
 
 impl<T> fmt::Debug for Answering<T> {
@@ -115,7 +125,8 @@ where
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            // A broken sink is no news here: it will say so to whoever writes, and the stream below says how it ended.
+            // A broken sink is no news here: it will say so to whoever writes, and the stream below
+            // says how it ended.
             let left = self.as_mut().poll_answers_left(cx);
             let this = self.as_mut().project();
             if let Some(error) = this.ended {
@@ -206,8 +217,8 @@ impl<T: Sink<Message, Error = Error>> Answering<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Hands over the answers, and the message that came when an answer had taken its room. For the writing half only:
-    /// an error may be about that message.
+    /// Hands over the answers, and the message that came when an answer had taken its room. For
+    /// the writing half only: an error may be about that message.
     fn poll_all_waiting(mut self: Pin<&mut Self>) -> Poll<Result<(), Error>> {
         ready!(self.as_mut().poll_waiting())?;
         let mut this = self.project();
