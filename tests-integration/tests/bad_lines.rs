@@ -1,4 +1,5 @@
-//! What becomes of bad lines: rmcp's own line transport and ours, side by side, each under the same rmcp server.
+//! What becomes of bad lines: rmcp's own `stdio()` and ours, side by side, each in a process of its own and under the same
+//! rmcp server. The processes are this very file, started again.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -6,18 +7,16 @@
     reason = "tests wait and spawn"
 )]
 
-use mcp_transport_core::codec::{Lines, framed};
-use mcp_transport_core::{Answering, TransportExt};
-use rmcp::transport::async_rw::AsyncRwTransport;
-use rmcp::{RoleServer, ServerHandler, ServiceExt};
+use mcp_transport_core::TransportExt;
+use rmcp::{ServerHandler, ServiceExt};
 use serde_json::{Value, json};
+use std::process::Stdio;
 use std::time::Duration;
-use tokio::io::{
-    AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, ReadHalf, WriteHalf, duplex,
-};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-/// The same for both.
-const LIMIT: usize = 4096;
+/// The default of both.
+const LIMIT: usize = 16 * 1024 * 1024;
 
 #[derive(Clone, Copy, Debug)]
 enum Lined {
@@ -29,34 +28,52 @@ struct Server;
 
 impl ServerHandler for Server {}
 
+/// Not a test, but the other end of them: it does nothing unless it was started as one.
+#[test]
+fn the_other_end() {
+    let Ok(lined) = std::env::var("LINED") else {
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let running = match lined.as_str() {
+            "ByRmcp" => Server.serve(rmcp::transport::stdio()).await.unwrap(),
+            _ => {
+                let ours = mcp_transport_stdio::stdio().unwrap();
+                Server.serve(ours.typed()).await.unwrap()
+            }
+        };
+        running.waiting().await.unwrap();
+    });
+    std::process::exit(0);
+}
+
 struct Client {
-    output: BufReader<ReadHalf<DuplexStream>>,
-    input: WriteHalf<DuplexStream>,
+    _server: Child,
+    output: BufReader<ChildStdout>,
+    input: Option<ChildStdin>,
 }
 
 impl Client {
     /// Of a server that has greeted.
     async fn of(lined: Lined) -> Self {
-        let (theirs, ours) = duplex(256 * 1024);
-        tokio::spawn(async move {
-            match lined {
-                Lined::ByRmcp => {
-                    let (read, write) = tokio::io::split(theirs);
-                    let lines = AsyncRwTransport::<RoleServer, _, _>::new(read, write);
-                    let running = Server.serve(lines.with_max_line_length(LIMIT)).await;
-                    running.unwrap().waiting().await.unwrap();
-                }
-                Lined::ByUs => {
-                    let lines = Answering::new(framed(theirs, Lines::with_limit(LIMIT)));
-                    let running = Server.serve(lines.typed()).await;
-                    running.unwrap().waiting().await.unwrap();
-                }
-            }
-        });
-        let (output, input) = tokio::io::split(ours);
+        let mut server = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "the_other_end", "--nocapture"])
+            .env("LINED", format!("{lined:?}"))
+            // With one thread the harness leaves a line open, for our first message to stand in.
+            .env("RUST_TEST_THREADS", "2")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
         let mut client = Self {
-            output: BufReader::new(output),
-            input,
+            output: BufReader::new(server.stdout.take().unwrap()),
+            input: server.stdin.take(),
+            _server: server,
         };
         let hello = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
             "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"},
@@ -69,17 +86,23 @@ impl Client {
     }
 
     async fn say(&mut self, line: &[u8]) {
-        self.input.write_all(line).await.unwrap();
-        self.input.write_all(b"\n").await.unwrap();
+        let input = self.input.as_mut().unwrap();
+        input.write_all(line).await.unwrap();
+        input.write_all(b"\n").await.unwrap();
     }
 
+    /// The next message; the harness of the other end prints, too, before its server starts.
     async fn hear(&mut self) -> Option<Value> {
-        let mut line = String::new();
-        let read = self.output.read_line(&mut line);
-        let count = tokio::time::timeout(Duration::from_secs(10), read).await;
-        match count.expect("the server is silent").unwrap() {
-            0 => None,
-            _ => Some(serde_json::from_str(&line).unwrap()),
+        loop {
+            let mut line = String::new();
+            let read = self.output.read_line(&mut line);
+            let count = tokio::time::timeout(Duration::from_secs(10), read).await;
+            if count.expect("the server is silent").unwrap() == 0 {
+                return None;
+            }
+            if line.starts_with('{') {
+                return Some(serde_json::from_str(&line).unwrap());
+            }
         }
     }
 
@@ -188,14 +211,29 @@ fn table() -> Vec<(&'static str, Vec<u8>, Said, Said)> {
     ]
 }
 
+/// The lines after which a peer of rmcp waits for an answer that never comes, while ours has one.
+const LEFT_WAITING: [&str; 5] = [
+    "not JSON",
+    "torn",
+    "a NUL byte at the end",
+    "not UTF-8",
+    "too large",
+];
+
 #[tokio::test]
-async fn where_rmcp_is_silent_we_answer_and_where_it_answers_so_do_we() {
+async fn where_rmcp_leaves_the_peer_waiting_we_answer_and_where_it_answers_so_do_we() {
     let mut theirs = Client::of(Lined::ByRmcp).await;
     let mut ours = Client::of(Lined::ByUs).await;
+    let mut left_waiting = Vec::new();
     for (name, line, by_rmcp, by_us) in table() {
-        assert_eq!(theirs.asks(&line).await, by_rmcp, "rmcp: {name}");
-        assert_eq!(ours.asks(&line).await, by_us, "ours: {name}");
+        let (rmcp_said, we_said) = (theirs.asks(&line).await, ours.asks(&line).await);
+        assert_eq!(rmcp_said, by_rmcp, "rmcp: {name}");
+        assert_eq!(we_said, by_us, "ours: {name}");
+        if rmcp_said.is_none() && we_said.is_some() {
+            left_waiting.push(name);
+        }
     }
+    assert_eq!(left_waiting, LEFT_WAITING);
 }
 
 #[tokio::test]
@@ -203,8 +241,9 @@ async fn rmcp_drops_a_last_line_without_an_end_and_we_take_it() {
     for (lined, expected) in [(Lined::ByRmcp, None), (Lined::ByUs, answer(0, 7))] {
         let mut client = Client::of(lined).await;
         let ping = br#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#;
-        client.input.write_all(ping).await.unwrap();
-        client.input.shutdown().await.unwrap();
+        let mut input = client.input.take().unwrap();
+        input.write_all(ping).await.unwrap();
+        drop(input);
         let said = client.hear().await.map(|answer| of(&answer));
         assert_eq!(said, expected, "{lined:?}");
     }

@@ -13,7 +13,7 @@ use tokio_util::codec::{Decoder, Encoder};
 /// the connection stays. Frames of length zero are heartbeats in the Unity server's reading: they
 /// are skipped, at most 16 in a row, and never sent.
 ///
-/// Room is made for what arrives, not for what is announced: 64 KiB at first, then at most eight
+/// Room is made for what arrives, not for what is announced: some 64 KiB at first, then at most 16
 /// times the bytes that are there.
 #[derive(Debug)]
 pub struct LengthPrefixed {
@@ -27,9 +27,8 @@ const MAX_ZEROS: u8 = 16;
 /// The room of a frame of which only the header is there.
 const FIRST_ROOM: usize = 64 * 1024;
 
-/// The room of a frame, in terms of what is there. The buffer grows when a quarter of it is full, so
-/// little is copied; it may double then.
-const GROWTH: usize = 4;
+/// By how much a full buffer grows.
+const GROWTH: usize = 16;
 
 impl LengthPrefixed {
     /// With a limit of [`MAX_MESSAGE`] a frame, as the plugin (10.1) has it in both directions.
@@ -76,8 +75,7 @@ impl Decoder for LengthPrefixed {
                 continue;
             }
             if src.len() < HEADER + size {
-                let room = src.len().saturating_mul(GROWTH).max(FIRST_ROOM);
-                src.reserve(room.min(HEADER + size) - src.len());
+                src.reserve(room(src.len(), HEADER + size).saturating_sub(src.len()));
                 return Ok(None);
             }
             self.zeros = 0;
@@ -111,4 +109,15 @@ impl Encoder<Message> for LengthPrefixed {
         dst.put_slice(bytes);
         Ok(())
     }
+}
+
+/// How much room a frame should have of which so many bytes are there: all of it, or a 16th, or a
+/// 256th… So a full buffer has a larger one next, and what moves adds up to a 15th of the frame.
+fn room(there: usize, whole: usize) -> usize {
+    let limit = there.saturating_mul(GROWTH).max(FIRST_ROOM);
+    let mut room = whole;
+    while room > limit {
+        room = room.div_ceil(GROWTH);
+    }
+    room
 }

@@ -12,6 +12,8 @@ pub(crate) fn command(role: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", "peer::the_other_end", "--nocapture"])
+        // With one thread the harness leaves a line open, for our first message to stand in.
+        .env("RUST_TEST_THREADS", "2")
         .env("PEER", role);
     command
 }
