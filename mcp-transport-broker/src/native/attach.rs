@@ -134,6 +134,10 @@ pub struct Detach {
     /// For about how long, in milliseconds; absent where it cannot tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap_ms: Option<u64>,
+    /// The tickets that it got and has not answered; absent where it cannot tell. What it did not
+    /// get never began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<Vec<u64>>,
     /// The tickets that never began.
     #[serde(default)]
     pub untouched: Vec<u64>,

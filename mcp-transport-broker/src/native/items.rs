@@ -34,6 +34,9 @@ impl Default for Pull {
     reason = "a wire message; the version tells"
 )]
 pub struct Pulled {
+    /// The number of this handing out on this lease, from 1; absent where there are no items.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
     /// In order.
     pub items: Vec<Given>,
 }
@@ -146,6 +149,9 @@ pub struct Pushed {
     /// Tickets that were never handed to this host, or have their answer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stray: Vec<u64>,
+    /// As in [`Pulled`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
     /// What the pull got.
     pub items: Vec<Given>,
 }
