@@ -4,12 +4,14 @@
 //! for byte, and never parsed here.
 
 mod attach;
+mod hello;
 mod items;
 mod refused;
 
 pub use attach::{
     Attach, Attached, BrokerInfo, Detach, DetachReason, Former, Host, Resumed, WINDOW,
 };
+pub use hello::{Hello, NAME, is_proof, proof};
 pub use items::{Era, Given, Meet, Pull, Pulled, Push, Pushed, Said};
 pub use refused::{Refused, Word};
 
