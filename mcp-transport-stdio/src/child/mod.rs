@@ -156,7 +156,10 @@ impl ChildConnector {
         let name = &self.name;
         let folder = self.command.as_std().get_current_dir();
         let (kind, text) = match (error.kind(), folder) {
-            (io::ErrorKind::NotFound, Some(folder)) if !folder.is_dir() => {
+            // Windows says the latter.
+            (io::ErrorKind::NotFound | io::ErrorKind::NotADirectory, Some(folder))
+                if !folder.is_dir() =>
+            {
                 let folder = folder.display();
                 let text =
                     format!("`{name}` cannot be started in {folder}: there is no such folder");
