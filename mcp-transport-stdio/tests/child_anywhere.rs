@@ -7,7 +7,10 @@
     reason = "tests wait, spawn, and fail where they stand"
 )]
 
+mod impatience;
+
 use futures::{FutureExt, SinkExt, StreamExt};
+use impatience::{close, dropped_after, next, send};
 use mcp_transport_core::{Connector, ErrorKind, Id, Message, Resilient, RetryPolicy};
 use mcp_transport_stdio::{ChildConnector, StdioConfig};
 use serde_json::json;
@@ -90,6 +93,7 @@ fn the_other_end() {
             block_on(serve());
             life.write_all(b"left by itself").unwrap();
         }
+        "echo impatiently" => block_on(echo(std::env::var("POLLS").unwrap().parse().unwrap())),
         "complain" => {
             eprintln!("first line");
             eprintln!("second line");
@@ -138,6 +142,15 @@ async fn serve() {
         let answer = Message::response(id, result).unwrap();
         client.send(answer).await.unwrap();
     }
+}
+
+/// Gives each message back; whatever it does is dropped after so many polls, and begun again.
+async fn echo(polls: usize) {
+    let mut client = StdioConfig::new().open().unwrap();
+    while let Some(message) = next(polls, &mut client).await {
+        send(polls, &mut client, message).await;
+    }
+    close(polls, &mut client).await;
 }
 
 /// Minds neither its input nor its end.
@@ -253,6 +266,60 @@ async fn a_dropped_transport_ends_its_child() {
     let life = witness.meet().await;
     drop(child);
     life.end().await;
+}
+
+#[tokio::test]
+async fn whatever_is_dropped_wherever_it_waits_no_message_is_lost_at_either_end() {
+    for polls in [0, 1, 2, 3, 5, 8, 13] {
+        let witness = Witness::new().await;
+        let mut command = witness.command("echo impatiently");
+        command.env("POLLS", polls.to_string());
+        let mut connector = ChildConnector::new(command).exit_timeout(SOON);
+        // What was begun before this one was dropped starts no child, or ends it.
+        drop(dropped_after(polls, connector.connect()).await);
+        let mut child = connector.connect().await.unwrap();
+        for id in 0..4 {
+            // Larger than a pipe, so that both ends wait in the middle.
+            let params = json!(["x".repeat(100_000)]);
+            let call = Message::request(&Id::from(id), "echo", Some(params)).unwrap();
+            // Who sends so much reads, too.
+            let (mut tx, mut rx) = child.split();
+            let ((), answer) = tokio::join!(
+                send(polls, &mut tx, call.clone()),
+                soon("the echo", next(polls, &mut rx))
+            );
+            child = tx.reunite(rx).unwrap();
+            assert!(answer == Some(call), "message {id} after {polls} polls");
+        }
+        close(polls, &mut child).await;
+        assert_eq!(next(polls, &mut child).await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_close_that_is_dropped_goes_on() {
+    for polls in 0..4 {
+        let witness = Witness::new().await;
+        let mut child = impatient(witness.command("stay")).connect().await.unwrap();
+        let life = witness.meet().await;
+        dropped_after(polls, child.close()).await;
+        if polls > 0 {
+            life.end().await;
+        }
+        soon("it is over", child.close()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_bad_line_is_answered_through_the_childs_own_pipes() {
+    let witness = Witness::new().await;
+    let mut server = ChildConnector::new(witness.command("serve"))
+        .connect()
+        .await
+        .unwrap();
+    server.send(Message::from("nonsense")).await.unwrap();
+    let answer = soon("an answer", server.next()).await.unwrap().unwrap();
+    assert!(answer.body().unwrap().contains("-32700"), "{answer:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Both codecs: at the decoder, byte by byte, and as transports over a pipe of one byte.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+mod cancel;
 mod length_prefixed;
 mod lines;
 mod pipe;
