@@ -8,11 +8,10 @@ use mcp_transport_core::{Connector, Error, ErrorKind, EvictionReason, Message};
 use pin_project_lite::pin_project;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 /// Dials a bridge on this machine: the installed plugin's, or a [`BridgeListener`](super::BridgeListener).
 ///
@@ -47,23 +46,54 @@ pub struct BridgeConnector<P = u16> {
 /// Says whether the next dial takes the seat or waits for it. Clone it freely.
 #[derive(Clone, Debug, Default)]
 pub struct SeatControl {
-    yielded: Arc<AtomicBool>,
+    wish: watch::Sender<Wish>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Wish {
+    /// As the connector was configured.
+    #[default]
+    Own,
+    Take,
+    Wait,
 }
 
 impl SeatControl {
-    /// The next dial takes the seat from whoever has it; wake the dial loop after this.
+    /// The next dial takes the seat from whoever has it, and a dial that waits for the seat takes it now. Wake the dial
+    /// loop after this: it may stand by without dialling.
     pub fn take(&self) {
-        self.yielded.store(false, Ordering::Relaxed);
+        self.wish.send_replace(Wish::Take);
     }
 
     /// The next dials wait for the seat, as after a loss.
     pub fn wait(&self) {
-        self.yielded.store(true, Ordering::Relaxed);
+        self.wish.send_replace(Wish::Wait);
     }
 
-    /// True if the next dial waits for the seat.
+    /// True if the next dial waits for the seat because it was lost, or by [`wait`](Self::wait).
     pub fn is_waiting(&self) -> bool {
-        self.yielded.load(Ordering::Relaxed)
+        *self.wish.borrow() == Wish::Wait
+    }
+
+    /// Ready once somebody wants the seat now.
+    async fn taken(&self) {
+        // Only an error if there are no senders, and we are one.
+        let _ = self
+            .wish
+            .subscribe()
+            .wait_for(|wish| *wish == Wish::Take)
+            .await;
+    }
+
+    /// A wish to take the seat is for one connection.
+    fn connected(&self) {
+        self.wish.send_if_modified(|wish| {
+            let granted = *wish == Wish::Take;
+            if granted {
+                *wish = Wish::Own;
+            }
+            granted
+        });
     }
 }
 
@@ -120,27 +150,49 @@ impl<P: Port> BridgeConnector<P> {
     }
 
     fn next_claim(&self) -> Option<Claim> {
-        if self.control.is_waiting() {
-            return Some(Claim::IfFree);
+        match *self.control.wish.borrow() {
+            Wish::Own => self.claim,
+            Wish::Take => Some(Claim::Take),
+            Wish::Wait => Some(Claim::IfFree),
         }
-        self.claim
+    }
+
+    async fn dial(&mut self, claim: Option<Claim>) -> Result<Seated, Error> {
+        let port = self.port.port()?;
+        let stream = loopback::connect(port).await?;
+        let opened = BridgeTransport::open_with(stream, claim, self.config, has_unread).await;
+        let control = self.control();
+        match opened {
+            Ok(inner) => {
+                control.connected();
+                Ok(Seated { inner, control })
+            }
+            Err(error) => Err(control
+                .note(error)
+                .context(format!("the bridge on port {port}"))),
+        }
     }
 }
 
 impl<P: Port> Connector for BridgeConnector<P> {
     type Transport = Seated;
 
+    /// Dials, and waits for the seat where it is to be free.
+    ///
+    /// # Errors
+    /// As [`BridgeTransport::open`], and those of the socket and of the [`Port`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection; a seat that was granted meanwhile is free again.
     async fn connect(&mut self) -> Result<Seated, Error> {
-        let port = self.port.port()?;
-        let stream = loopback::connect(port).await?;
-        let opened =
-            BridgeTransport::open_with(stream, self.next_claim(), self.config, has_unread).await;
-        let control = self.control();
-        match opened {
-            Ok(inner) => Ok(Seated { inner, control }),
-            Err(error) => Err(control
-                .note(error)
-                .context(format!("the bridge on port {port}"))),
+        loop {
+            let claim = self.next_claim();
+            let control = self.control();
+            tokio::select! {
+                biased;
+                dialled = self.dial(claim) => return dialled,
+                () = control.taken(), if claim == Some(Claim::IfFree) => {}
+            }
         }
     }
 
