@@ -6,6 +6,7 @@
 //! answered is neither lost nor repeated: the family's delivery rule decides.
 #![forbid(unsafe_code)]
 
+pub mod broker;
 pub mod launch;
 pub mod native;
 pub mod run;

@@ -14,7 +14,7 @@ pub struct Refused {
     pub message: String,
     /// With [`Word::Busy`]: who is attached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub holder: Option<Host>,
+    pub holder: Option<Box<Host>>,
     /// When to ask again, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,

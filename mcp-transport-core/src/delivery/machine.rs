@@ -163,6 +163,24 @@ impl<P: Clone> Delivery<P> {
         Abandoned::Running(link)
     }
 
+    /// Lets an operation go that is in flight: it leaves the window and the limits, and whatever
+    /// comes of it counts as late. For what was cancelled at a host that may never answer it.
+    ///
+    /// Does nothing for one that is queued, or over.
+    pub fn release(&mut self, op: Op) {
+        if self.flight.contains(&op) {
+            self.forget_but_remember(op);
+        }
+    }
+
+    /// The host has shown that this operation does it no harm: its redeliveries are counted afresh.
+    /// For what has no end by design, and so outlives any number of connections.
+    pub fn proved(&mut self, op: Op) {
+        if let Some(entry) = self.entries.get_mut(&op) {
+            entry.redeliveries = 0;
+        }
+    }
+
     /// A host is there. `window` is how many operations it may have at once.
     ///
     /// # Errors
@@ -278,6 +296,18 @@ impl<P: Clone> Delivery<P> {
         self.flight.iter().copied().filter(move |_| attached)
     }
 
+    /// The operation with this number, be it over or not; `None` where there never was one. For
+    /// tickets that come back from a wire.
+    pub fn op(&self, number: u64) -> Option<Op> {
+        (1..=self.last_op).contains(&number).then_some(Op(number))
+    }
+
+    /// True if a former host may have seen this operation, which is not over: what
+    /// [`Handout::redelivered`] would say.
+    pub fn seen(&self, op: Op) -> bool {
+        self.entries.get(&op).is_some_and(|entry| entry.seen)
+    }
+
     /// How many operations are not over.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -286,6 +316,11 @@ impl<P: Clone> Delivery<P> {
     /// True if every operation is over.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// The one that [`take`](Self::take) would take next, room in the window provided.
+    pub fn oldest(&self) -> Option<Op> {
+        self.queue.first().copied()
     }
 
     /// How many wait in the queue.

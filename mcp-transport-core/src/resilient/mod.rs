@@ -3,7 +3,7 @@
 mod answers;
 mod driver;
 mod handle;
-mod replayable;
+pub mod replayable;
 mod task;
 
 pub use handle::Handle;

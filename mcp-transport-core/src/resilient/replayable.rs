@@ -22,9 +22,18 @@ const SAFE: [&str; 13] = [
 
 /// A request that has no end by design: it is answered when the host ends the subscription
 /// (2026-07-28).
-pub(super) const ENDLESS: &str = "subscriptions/listen";
+pub const ENDLESS: &str = "subscriptions/listen";
 
-pub(super) fn replay(method: &str) -> Replay {
+/// Whether a request of this method may be sent again when nobody knows what became of it.
+///
+/// ```
+/// use mcp_transport_core::delivery::Replay;
+/// use mcp_transport_core::resilient::replayable::replay;
+///
+/// assert_eq!(replay("tools/list"), Replay::Safe);
+/// assert_eq!(replay("tools/call"), Replay::Never);
+/// ```
+pub fn replay(method: &str) -> Replay {
     if SAFE.contains(&method) {
         Replay::Safe
     } else {

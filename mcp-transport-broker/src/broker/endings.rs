@@ -1,0 +1,179 @@
+//! What a client is told about a call that ends badly: what happened, what is known, what to do
+//! next.
+
+use super::calls::Call;
+use super::seat::{Away, End};
+use mcp_transport_core::{Ending, ErrorKind, EvictionReason, Id, Message, Outcome};
+use std::time::{Duration, Instant};
+
+/// Why a call ends without the host's answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Why {
+    /// It waited for as long as it may.
+    HoldExpired,
+    /// Its host went, and it may not be sent again.
+    LinkLost,
+    /// It was sent several times.
+    Redelivered,
+    /// The host said that it would answer after its gap, and did not.
+    AnswerMissing,
+    /// It runs, and its client cannot wait for longer.
+    StillRunning,
+    /// The broker is ending.
+    BrokerEnds,
+    /// The host has ended what served this client, or did not take its session up again.
+    SessionOver,
+    /// What the host pushed is no answer to it.
+    NoAnswer,
+}
+
+impl Why {
+    const fn cause(self) -> &'static str {
+        match self {
+            Self::HoldExpired => "hold_expired",
+            Self::LinkLost => "link_lost",
+            Self::Redelivered => "redelivered",
+            Self::AnswerMissing => "answer_missing",
+            Self::StillRunning => "still_running",
+            Self::BrokerEnds => "shutting_down",
+            Self::SessionOver => "session_over",
+            Self::NoAnswer => "malformed",
+        }
+    }
+
+    const fn kind(self, away: &Away) -> ErrorKind {
+        match self {
+            Self::HoldExpired | Self::AnswerMissing | Self::StillRunning => ErrorKind::TimedOut,
+            Self::BrokerEnds => ErrorKind::Evicted(EvictionReason::ShuttingDown),
+            Self::SessionOver => ErrorKind::Evicted(EvictionReason::Stale),
+            Self::NoAnswer => ErrorKind::Malformed,
+            Self::LinkLost | Self::Redelivered => match away.end {
+                Some(End::Reloading) => ErrorKind::Evicted(EvictionReason::Reloading),
+                Some(End::ShuttingDown) => ErrorKind::Evicted(EvictionReason::ShuttingDown),
+                Some(End::Stale) => ErrorKind::TimedOut,
+                _ => ErrorKind::Disconnected,
+            },
+        }
+    }
+}
+
+/// The ending of a call, as the answer to its request. `operation` is by which to ask for it later.
+pub(super) fn ended(
+    now: Instant,
+    call: &Call,
+    (outcome, why): (Outcome, Why),
+    operation: Option<&str>,
+    away: &Away,
+) -> Message {
+    let name = name(&call.request);
+    let waited = seconds(now.saturating_duration_since(call.asked));
+    let what = match why {
+        Why::HoldExpired => format!("{name} waited {waited} for the host: {}", phrase(now, away)),
+        Why::LinkLost => format!(
+            "{name} was under way when the host went: {}",
+            phrase(now, away)
+        ),
+        Why::Redelivered => format!(
+            "{name} was sent several times, and each time the host went: {}",
+            phrase(now, away)
+        ),
+        Why::AnswerMissing => format!(
+            "{name} was under way when the host went, and the answer that the host announced has not come: {}",
+            phrase(now, away)
+        ),
+        Why::StillRunning => format!("{name} still runs after {waited}"),
+        Why::BrokerEnds => format!("the broker is ending, and {name} has no answer yet"),
+        Why::SessionOver => {
+            format!("the host no longer serves the session to which {name} belongs")
+        }
+        Why::NoAnswer => {
+            format!("the host answered {name} with something that is no answer to it")
+        }
+    };
+    let session = if why == Why::SessionOver {
+        " Initialise again first."
+    } else {
+        ""
+    };
+    let text = format!(
+        "{what}. {}{session}",
+        advice(outcome, call.is_safe(), operation)
+    );
+    let retryable = match outcome {
+        Outcome::NotDelivered => true,
+        Outcome::Running => false,
+        Outcome::Unknown => call.is_safe(),
+    };
+    let mut ending = Ending::new(outcome, why.cause(), text).retryable(retryable);
+    if let Some(operation) = operation {
+        ending = ending.operation_id(operation);
+    }
+    Message::ended(call.request.id(), why.kind(away).code(), &ending)
+}
+
+/// Why no host is there, and for how long.
+pub(super) fn phrase(now: Instant, away: &Away) -> String {
+    let (Some(since), Some(end)) = (away.since, away.end) else {
+        return if away.host.is_empty() {
+            "no host has attached so far".to_owned()
+        } else {
+            format!("{} is attached, and busy", away.host)
+        };
+    };
+    let host = if away.host.is_empty() {
+        "it"
+    } else {
+        &away.host
+    };
+    let ago = seconds(now.saturating_duration_since(since));
+    match end {
+        End::Reloading => format!("{host} reloads, {ago} so far"),
+        End::ShuttingDown => format!("{host} was shut down {ago} ago"),
+        End::Stale => format!("{host} fell silent, and is given up since {ago}"),
+        End::Lost => format!("{host} closed its connections {ago} ago, without a goodbye"),
+        End::Superseded => format!("{host} attached anew {ago} ago"),
+        End::BrokerEnds => "the broker is ending".to_owned(),
+    }
+}
+
+pub(super) fn seconds(time: Duration) -> String {
+    format!("{} s", time.as_secs())
+}
+
+fn advice(outcome: Outcome, safe: bool, operation: Option<&str>) -> String {
+    let later = operation.map(|id| {
+        format!("GET /_broker/v1/operations/{id} has the result, once it came, for a while")
+    });
+    match (outcome, later) {
+        (Outcome::Running, Some(later)) => format!("Do not send it again: {later}."),
+        (Outcome::Running, None) => "Do not send it again.".to_owned(),
+        (Outcome::NotDelivered, _) => "It was not delivered; sending it again is safe.".to_owned(),
+        (Outcome::Unknown, _) if safe => "It changes nothing; sending it again is safe.".to_owned(),
+        (Outcome::Unknown, Some(later)) => {
+            format!(
+                "It may have taken effect: look before you send it again. {later}, if it comes."
+            )
+        }
+        (Outcome::Unknown, None) => {
+            "It may have taken effect: look before you send it again.".to_owned()
+        }
+    }
+}
+
+/// What people call it: the method, the tool, the id.
+pub(super) fn name(call: &Message) -> String {
+    #[derive(serde::Deserialize)]
+    struct Params {
+        name: String,
+    }
+    let method = call.method().unwrap_or("the call");
+    let tool = call
+        .params()
+        .filter(|_| method == "tools/call")
+        .and_then(|params| serde_json::from_str::<Params>(params).ok());
+    let id = call.id().map(Id::to_string).unwrap_or_default();
+    match tool {
+        Some(Params { name }) => format!("`{method}` of `{name}` (request {id})"),
+        None => format!("`{method}` (request {id})"),
+    }
+}

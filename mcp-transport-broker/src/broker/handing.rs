@@ -1,0 +1,172 @@
+//! What a host gets: a pull takes what is due, in order, within the window.
+
+use super::calls::Stage;
+use super::types::{Handout, Item, Lease, Ticket};
+use super::{Broker, Dialect};
+use std::time::Instant;
+
+impl Broker {
+    /// Up to `max` items for the host. Nothing, where the lease is over.
+    ///
+    /// First what is said out of turn (handshakes again, cancels, clients that are gone), then
+    /// requests and asides as they came. A pull by itself is no sign of life, for a parked one is
+    /// tried again by the shell: say [`heard`](Self::heard) when a request of the host's arrives.
+    pub fn pull(&mut self, now: Instant, lease: Lease, max: usize) -> Vec<Handout> {
+        let mut handouts = Vec::new();
+        if !self.is_current(lease) {
+            return handouts;
+        }
+        while handouts.len() < max {
+            let Some(handout) = self.next(now, lease) else {
+                break;
+            };
+            handouts.push(self.introduce(lease, handout));
+        }
+        if let Some(seat) = &mut self.seat {
+            seat.ready = false;
+        }
+        self.flush(now);
+        handouts
+    }
+
+    /// A pull's items could not be written: the host has none of them, and they go out first next
+    /// time. Say it before the connection is counted as closed.
+    pub fn unpull(&mut self, now: Instant, lease: Lease, handouts: Vec<Handout>) {
+        let Some(seat) = self.seat.as_mut().filter(|seat| seat.lease == lease) else {
+            return;
+        };
+        for handout in handouts {
+            if let Item::Request { ticket, .. } = handout.item {
+                match self.calls.get_mut(&ticket) {
+                    Some(call) if call.stage == Stage::Out => call.stage = Stage::Returned,
+                    Some(_) => continue,
+                    None if seat.own.contains_key(&ticket) => {}
+                    None => {
+                        // Given up meanwhile: the host never heard of it.
+                        seat.outbox
+                            .retain(|other| other.item != Item::Cancel(ticket));
+                        continue;
+                    }
+                }
+            }
+            seat.post(handout);
+        }
+        self.flush(now);
+    }
+
+    /// The next item, if one may go out.
+    fn next(&mut self, now: Instant, lease: Lease) -> Option<Handout> {
+        loop {
+            let seat = self.seat.as_mut()?;
+            if let Some(handout) = seat.outbox.pop_front() {
+                self.mark_out(now, &handout);
+                return Some(handout);
+            }
+            let has_room = seat.out < seat.window;
+            let oldest = self.delivery.oldest().map(|op| op.get());
+            if let Some(aside) = self.next_aside(oldest.filter(|_| has_room)) {
+                return Some(aside);
+            }
+            if !has_room {
+                return None;
+            }
+            let handout = self.delivery.take(now, lease.0)?;
+            let ticket = Ticket::from(handout.op.get());
+            let client = handout.payload.client;
+            let is_replayed = self.is_replayed(client);
+            let call = self.calls.get_mut(&ticket);
+            let call = call.expect("what is in delivery is in the table");
+            if !is_replayed {
+                call.stage = Stage::Staged;
+                let seat = self.seat.as_mut()?;
+                seat.staged.insert(ticket, (client, handout.op));
+                continue;
+            }
+            if !call.is_endless() {
+                call.counted = true;
+                self.seat.as_mut()?.out += 1;
+            }
+            let handout = Handout {
+                client,
+                meet: None,
+                item: Item::Request {
+                    ticket,
+                    message: handout.payload.message,
+                    redelivered: handout.redelivered,
+                },
+                rank: ticket.get(),
+            };
+            self.mark_out(now, &handout);
+            return Some(handout);
+        }
+    }
+
+    /// The oldest aside, if it came before this call, and its session is replayed.
+    fn next_aside(&mut self, before: Option<u64>) -> Option<Handout> {
+        let seat = self.seat.as_ref()?;
+        let place = seat.asides.iter().position(|aside| {
+            before.is_none_or(|oldest| aside.rank < oldest) && self.is_replayed(aside.client)
+        })?;
+        let seat = self.seat.as_mut()?;
+        let aside = seat.asides.remove(place)?;
+        if let Item::Aside(message) = &aside.item {
+            seat.aside_bytes -= message.len();
+        }
+        Some(aside)
+    }
+
+    pub(super) fn is_replayed(&self, client: super::ClientId) -> bool {
+        let client = self.clients.get(client);
+        client.is_none_or(|client| client.replay.is_none())
+    }
+
+    fn mark_out(&mut self, now: Instant, handout: &Handout) {
+        let Item::Request {
+            ticket, message, ..
+        } = &handout.item
+        else {
+            return;
+        };
+        if let Some(call) = self.calls.get_mut(ticket) {
+            call.stage = Stage::Out;
+            call.handed = Some(now);
+            if let Some(client) = self.clients.any_mut(handout.client) {
+                client.handshake.said(message);
+            }
+        }
+    }
+
+    /// Says whom the host meets, if it has not met it on this lease.
+    fn introduce(&mut self, lease: Lease, mut handout: Handout) -> Handout {
+        let is_native = self
+            .seat
+            .as_ref()
+            .is_some_and(|seat| seat.dialect == Dialect::Native);
+        if !is_native || handout.meet.is_some() || handout.item == Item::Gone {
+            return handout;
+        }
+        if let Some(client) = self.clients.any_mut(handout.client) {
+            if client.met != Some(lease) {
+                client.met = Some(lease);
+                handout.meet = Some(client.meet.clone());
+            }
+        }
+        handout
+    }
+
+    /// True if a pull would get something.
+    pub(super) fn has_something(&self) -> bool {
+        self.seat.as_ref().is_some_and(|seat| {
+            !seat.outbox.is_empty()
+                || seat.out < seat.window && self.delivery.queued() > 0
+                || seat
+                    .asides
+                    .iter()
+                    .any(|aside| self.is_replayed(aside.client))
+        })
+    }
+
+    pub(super) fn is_current(&self, lease: Lease) -> bool {
+        self.seat.as_ref().is_some_and(|seat| seat.lease == lease)
+    }
+}

@@ -1,0 +1,114 @@
+//! A legacy session meets a new host: what its client once said is said again.
+
+use super::calls::Stage;
+use super::seat::Own;
+use super::timing::Timer;
+use super::types::{ClientId, Handout, Item};
+use super::{Broker, later};
+use mcp_transport_core::handshake::REPLAY_TIMEOUT;
+use mcp_transport_core::{Kind, Message};
+use std::time::Instant;
+
+impl Broker {
+    /// On a new lease: for every session that was initialised.
+    pub(super) fn replay_all(&mut self, now: Instant) {
+        let mut begun = Vec::new();
+        for (id, client) in self.clients.iter_mut() {
+            let replay = client.handshake.replay();
+            if !client.gone && client.is_legacy() && !replay.is_over() {
+                client.replay = Some(replay);
+                begun.push(id);
+            }
+        }
+        for client in begun {
+            let until = later(now, REPLAY_TIMEOUT);
+            self.timers.set(Timer::Replay(client), until);
+            self.replay_on(now, client);
+        }
+    }
+
+    /// The host answered a step.
+    pub(super) fn replay_answered(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        is_first: bool,
+        answer: &Message,
+    ) {
+        let Some(who) = self.clients.get_mut(client) else {
+            return;
+        };
+        let Some(replay) = &mut who.replay else {
+            return;
+        };
+        let taken = matches!(replay.answered(answer), Ok(true));
+        if !taken || is_first && !who.initialised(answer) {
+            tracing::info!(%client, "the host did not take the session up again");
+            self.close(now, client);
+            return;
+        }
+        self.replay_on(now, client);
+    }
+
+    /// The next steps, up to one that is to be answered; after the last, what waited goes on.
+    fn replay_on(&mut self, now: Instant, client: ClientId) {
+        loop {
+            let Some(who) = self.clients.get_mut(client) else {
+                return;
+            };
+            let Some(replay) = &mut who.replay else {
+                return;
+            };
+            let Some(step) = replay.next() else {
+                if replay.is_over() {
+                    who.replay = None;
+                    self.timers.clear(Timer::Replay(client));
+                    self.unstage(now, client);
+                }
+                return;
+            };
+            let item = match step.kind() {
+                Kind::Request { method, .. } => {
+                    let is_first = method == "initialize";
+                    let ticket = self.own_ticket();
+                    if let Some(seat) = &mut self.seat {
+                        seat.own.insert(ticket, Own::Replay(client, is_first));
+                    }
+                    Item::Request {
+                        ticket,
+                        message: step,
+                        redelivered: false,
+                    }
+                }
+                _ => Item::Aside(step),
+            };
+            if let Some(seat) = &mut self.seat {
+                seat.post(Handout {
+                    client,
+                    meet: None,
+                    item,
+                    rank: 0,
+                });
+            }
+        }
+    }
+
+    /// What waited for the replay takes its old place.
+    fn unstage(&mut self, now: Instant, client: ClientId) {
+        let Some(seat) = &mut self.seat else {
+            return;
+        };
+        let link = seat.lease.0;
+        let waited = seat
+            .staged
+            .iter()
+            .filter(|(_, (whose, _))| *whose == client);
+        for (ticket, op) in Vec::from_iter(waited.map(|(&ticket, &(_, op))| (ticket, op))) {
+            seat.staged.remove(&ticket);
+            if let Some(call) = self.calls.get_mut(&ticket) {
+                call.stage = Stage::Queued;
+            }
+            self.delivery.give_back(now, link, op);
+        }
+    }
+}

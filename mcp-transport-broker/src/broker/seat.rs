@@ -1,0 +1,182 @@
+//! Who is attached, and who was.
+
+use super::catalogue::{Inquiries, Key};
+use super::types::{ClientId, Dialect, Handout, Item, Lease, Life, Ticket};
+use crate::native::Host;
+use mcp_transport_core::delivery::{Link, Op};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// The lease that is alive.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) lease: Lease,
+    pub(super) name: String,
+    pub(super) host: Host,
+    pub(super) dialect: Dialect,
+    pub(super) window: usize,
+    pub(super) life: Life,
+    /// The links of this host's former lives: answers to what they got are its answers.
+    pub(super) formers: Vec<Link>,
+    pub(super) since: Instant,
+    pub(super) heard: Instant,
+    pub(super) connections: usize,
+    /// The calls that have a place in the window.
+    pub(super) out: usize,
+    /// What goes out before anything from the queue: what is said again, cancels, who is gone, and
+    /// what came back unwritten.
+    pub(super) outbox: VecDeque<Handout>,
+    /// What nobody answers, in order.
+    pub(super) asides: VecDeque<Handout>,
+    pub(super) aside_bytes: usize,
+    /// What waits for its session to be replayed.
+    pub(super) staged: BTreeMap<Ticket, (ClientId, Op)>,
+    /// The broker's own requests, by their tickets.
+    pub(super) own: HashMap<Ticket, Own>,
+    pub(super) inquiries: Inquiries,
+    /// It was said that there is something to pull, and nobody has pulled since.
+    pub(super) ready: bool,
+}
+
+/// What the broker itself asks a host.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Own {
+    /// A step of this session's handshake, again; and whether it is the first.
+    Replay(ClientId, bool),
+    /// A part of what it offers.
+    Inquiry(ClientId, Key),
+}
+
+impl Seat {
+    /// When its life has to be looked at next, if nothing is heard of it until then; `None` while a
+    /// connection of it is all that is needed.
+    pub(super) fn check_at(&self, working: Option<Instant>, silence: Duration) -> Option<Instant> {
+        match self.life {
+            Life::Heard { .. } => Some(super::later(self.heard, silence)),
+            Life::Any { .. } if self.connections > 0 => None,
+            Life::Any {
+                silence,
+                working: span,
+                ..
+            } => {
+                let heard = super::later(self.heard, silence);
+                let working = working.map(|handed| super::later(handed, span));
+                Some(working.map_or(heard, |working| working.max(heard)))
+            }
+        }
+    }
+
+    /// Puts something into the outbox: what is out of turn first, then what came back, as it came.
+    pub(super) fn post(&mut self, handout: Handout) {
+        let place = self
+            .outbox
+            .partition_point(|other| other.rank <= handout.rank);
+        self.outbox.insert(place, handout);
+    }
+
+    /// Nothing more of this client is handed out.
+    pub(super) fn forget_client(&mut self, client: ClientId) {
+        self.outbox.retain(|handout| handout.client != client);
+        self.own
+            .retain(|_, own| !matches!(own, Own::Replay(whose, _) if *whose == client));
+        self.asides.retain(|aside| aside.client != client);
+        self.aside_bytes = self
+            .asides
+            .iter()
+            .map(|aside| match &aside.item {
+                Item::Aside(message) => message.len(),
+                _ => 0,
+            })
+            .sum();
+    }
+
+    /// True if its time may only be up when another attaches.
+    pub(super) fn lingers(&self) -> bool {
+        matches!(self.life, Life::Any { lingers: true, .. })
+    }
+}
+
+/// How a lease ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum End {
+    Superseded,
+    Stale,
+    Lost,
+    Reloading,
+    ShuttingDown,
+    /// The broker itself is ending.
+    BrokerEnds,
+}
+
+impl End {
+    /// The `reason` of a `lease_over`.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Superseded => "superseded",
+            Self::Stale | Self::Lost => "stale",
+            Self::Reloading | Self::ShuttingDown | Self::BrokerEnds => "detached",
+        }
+    }
+}
+
+/// The leases that are over, as many as are remembered.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    leases: HashMap<String, (Vec<Link>, End)>,
+    order: VecDeque<String>,
+}
+
+/// How many leases are remembered; and how many of its former lives a host may answer for.
+const REMEMBERED: usize = 64;
+const LIVES: usize = 8;
+
+impl Past {
+    pub(super) fn insert(&mut self, seat: &Seat, end: End) {
+        if self.order.len() == REMEMBERED {
+            self.order
+                .pop_front()
+                .map(|oldest| self.leases.remove(&oldest));
+        }
+        let mut links = vec![seat.lease.0];
+        links.extend(seat.formers.iter().take(LIVES - 1));
+        self.leases.insert(seat.name.clone(), (links, end));
+        self.order.push_back(seat.name.clone());
+    }
+
+    /// The links of that lease and of those before it.
+    pub(super) fn links(&self, name: &str) -> Vec<Link> {
+        self.leases
+            .get(name)
+            .map_or_else(Vec::new, |(links, _)| links.clone())
+    }
+
+    pub(super) fn end(&self, name: &str) -> Option<End> {
+        self.leases.get(name).map(|&(_, end)| end)
+    }
+}
+
+/// While no host is attached: since when, and why.
+#[derive(Clone, Debug)]
+pub(super) struct Away {
+    pub(super) since: Option<Instant>,
+    pub(super) end: Option<End>,
+    pub(super) host: String,
+}
+
+impl Away {
+    pub(super) const fn never() -> Self {
+        Self {
+            since: None,
+            end: None,
+            host: String::new(),
+        }
+    }
+
+    /// This host is there.
+    pub(super) fn here(host: &Host) -> Self {
+        Self {
+            host: host.name.clone(),
+            ..Self::never()
+        }
+    }
+}

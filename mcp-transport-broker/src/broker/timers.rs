@@ -1,0 +1,61 @@
+//! Deadlines by name, and the one that is due first.
+
+use super::later;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
+use std::time::{Duration, Instant};
+
+/// At most one deadline for each key.
+#[derive(Debug)]
+pub(super) struct Timers<K> {
+    due: BTreeSet<(Instant, K)>,
+    at: HashMap<K, Instant>,
+}
+
+impl<K: Copy + Eq + Hash + Ord> Timers<K> {
+    pub(super) fn new() -> Self {
+        Self {
+            due: BTreeSet::new(),
+            at: HashMap::new(),
+        }
+    }
+
+    /// Sets it, or sets it anew.
+    pub(super) fn set(&mut self, key: K, at: Instant) {
+        self.clear(key);
+        self.at.insert(key, at);
+        self.due.insert((at, key));
+    }
+
+    pub(super) fn clear(&mut self, key: K) {
+        if let Some(at) = self.at.remove(&key) {
+            self.due.remove(&(at, key));
+        }
+    }
+
+    /// Takes the first that is due.
+    pub(super) fn pop(&mut self, now: Instant) -> Option<K> {
+        let &(at, key) = self.due.first().filter(|&&(at, _)| at <= now)?;
+        self.due.remove(&(at, key));
+        self.at.remove(&key);
+        Some(key)
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.due.first().map(|&(at, _)| at)
+    }
+
+    pub(super) fn slept(&mut self, gap: Duration) {
+        self.due = std::mem::take(&mut self.due)
+            .into_iter()
+            .map(|(at, key)| (later(at, gap), key))
+            .collect();
+        for at in self.at.values_mut() {
+            *at = later(*at, gap);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.at.len()
+    }
+}
