@@ -6,8 +6,9 @@
 //! cargo run --example unity_editor -- --bridge --port 6400
 //! ```
 //!
-//! The menu items `Simulator/Reload Domain` and `Simulator/Report` are its own. `RUST_LOG=debug`
-//! shows each command. Ctrl-C quits politely.
+//! The menu items `Simulator/Reload Domain` and `Simulator/Report` are its own, and
+//! `Simulator/Strike Before Read` (`Before Effect`, `After Effect`, `After Answer`), which lets a reload
+//! strike the next command there. `RUST_LOG=debug` shows each command. Ctrl-C quits politely.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,6 +52,10 @@ struct Flags {
     /// How many seconds each command takes
     #[arg(long, default_value = "0", value_parser = seconds)]
     latency: Duration,
+    /// How many seconds commands of this name take, or those for the object or script of this name,
+    /// e.g. `Slow=7`; may be given several times
+    #[arg(long, value_name = "WHAT=SECONDS", value_parser = latency_for)]
+    latency_for: Vec<(String, Duration)>,
     /// The project's name
     #[arg(long, default_value = "SimProject")]
     project_name: String,
@@ -84,6 +89,7 @@ async fn main() {
         .away(flags.away)
         .seed(flags.seed)
         .latency(flags.latency);
+    options.latencies = flags.latency_for.into_iter().collect();
     options.reload_every = flags.reload_every;
     options.installed_rule = flags.installed_rule;
     options.notice = match flags.notice {
@@ -117,6 +123,13 @@ async fn main() {
 
 fn hub(url: &str) -> Result<String, String> {
     sim::authority(url).map(|_| url.to_owned())
+}
+
+fn latency_for(text: &str) -> Result<(String, Duration), String> {
+    let (what, latency) = text
+        .rsplit_once('=')
+        .ok_or_else(|| format!("`{text}` names no time; try `{text}=7`"))?;
+    Ok((what.to_owned(), seconds(latency)?))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

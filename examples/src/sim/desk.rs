@@ -124,8 +124,8 @@ impl Desk {
     }
 
     /// When a command that came now has taken its time.
-    pub(super) fn latency(&self) -> Instant {
-        after(self.options.latency)
+    pub(super) fn done_at(&self, command: Command<'_>) -> Instant {
+        after(self.options.latency_of(command))
     }
 
     /// Holds a command in hand until `until`, and until the main loop runs.

@@ -1,11 +1,12 @@
 //! How the simulated editor behaves.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mcp_transport_core::RetryPolicy;
 use mcp_transport_stdio::bridge::{Notice, Policy};
 
-use super::world::{Project, World};
+use super::world::{Command, Project, World};
 
 /// What [`Editor::spawn`](super::Editor::spawn) is to simulate.
 ///
@@ -36,6 +37,9 @@ pub struct Options {
     pub seed: u64,
     /// How long each command takes before it takes effect. Default: 0.
     pub latency: Duration,
+    /// How long the commands take that have a [`latency_for`](Self::latency_for) of their own.
+    /// Default: none has.
+    pub latencies: BTreeMap<String, Duration>,
     /// Who wins when a second client dials the bridge. Default: the newcomer.
     pub policy: Policy,
     /// Who hears on the bridge that it lost its seat. Default: every loser.
@@ -88,6 +92,34 @@ impl Options {
         self
     }
 
+    /// Lets a command take so long whose wire name is `what`, or which is for `what` by its parameter
+    /// `name`: an object, a script. The latter counts if both do.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use examples::sim::{Options, world::Command};
+    /// use serde_json::json;
+    ///
+    /// let options = Options::default().latency_for("Slow", Duration::from_secs(7));
+    /// let params = json!({"action": "create", "name": "Slow"});
+    /// let command = Command::new("manage_gameobject", &params);
+    /// assert_eq!(options.latency_of(command), Duration::from_secs(7));
+    /// ```
+    #[must_use]
+    pub fn latency_for(mut self, what: impl Into<String>, latency: Duration) -> Self {
+        self.latencies.insert(what.into(), latency);
+        self
+    }
+
+    /// How long this command takes.
+    #[must_use]
+    pub fn latency_of(&self, command: Command<'_>) -> Duration {
+        let subject = command.params["name"].as_str();
+        let own = subject.and_then(|name| self.latencies.get(name));
+        let own = own.or_else(|| self.latencies.get(command.name));
+        own.copied().unwrap_or(self.latency)
+    }
+
     /// Sets [`policy`](Self::policy).
     #[must_use]
     pub fn policy(mut self, policy: Policy) -> Self {
@@ -125,6 +157,7 @@ impl Default for Options {
             retry: RetryPolicy::local(),
             seed: 0,
             latency: Duration::ZERO,
+            latencies: BTreeMap::new(),
             policy: Policy::default(),
             notice: Notice::default(),
             installed_rule: false,

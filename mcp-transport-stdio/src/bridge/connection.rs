@@ -12,7 +12,7 @@
 )]
 
 use super::hub::{Hub, Order, Verdict};
-use super::resend::Ticket;
+use super::resend::{Repeats, Ticket};
 use super::seat::Peer;
 use super::served::{Item, Served};
 use super::wire::{self, Request};
@@ -47,6 +47,8 @@ pub(super) struct Connection {
     orders: mpsc::UnboundedReceiver<Order>,
     accepted: mpsc::Sender<Served>,
     application: Application,
+    /// Who asks for the seat by name knows when to repeat what.
+    repeats: Repeats,
     /// The peer waits for an answer, so nothing more is taken from it.
     outstanding: bool,
     /// Read, and not taken yet.
@@ -103,6 +105,7 @@ impl Connection {
             orders,
             accepted,
             application: Application::Unaware,
+            repeats: Repeats::Blindly,
             outstanding: false,
             held: None,
             eof: false,
@@ -160,10 +163,11 @@ impl Connection {
             Request::Ping => self.write(Bytes::from_static(wire::PONG)).await,
             Request::Seat(claim) => {
                 self.outstanding = true;
+                self.repeats = Repeats::Knowingly;
                 self.hub.claim(self.peer, claim);
                 Ok(())
             }
-            Request::Command => match self.hub.command(self.peer, frame.as_bytes()) {
+            Request::Command => match self.hub.command(self.peer, self.repeats, frame.as_bytes()) {
                 Verdict::Run(ticket) => {
                     self.outstanding = true;
                     self.meet_application()?;
@@ -173,9 +177,9 @@ impl Connection {
                     self.outstanding = true;
                     Ok(())
                 }
-                Verdict::Answer(answer) => {
+                Verdict::Answer(ticket, answer) => {
                     self.write(answer).await?;
-                    self.hub.answered(self.peer, None);
+                    self.answered(ticket);
                     Ok(())
                 }
             },
@@ -278,6 +282,7 @@ impl Connection {
 
     async fn finish(mut self, end: End) {
         let from = self.from;
+        self.hub.hush(self.peer);
         match end {
             End::Gone => tracing::debug!(%from, "a bridge client left"),
             End::Lost(error) => {

@@ -6,15 +6,16 @@
     reason = "a shell: it reads the clocks for the pure parts"
 )]
 
-use super::resend::{Arrival, Resends, Ticket};
+use super::memory::Memory;
+use super::resend::{Arrival, Repeats, Resends, Ticket};
 use super::seat::{Output, Peer, SeatConfig, Seats};
 use super::wire::{self, Claim, Refusal};
 use bytes::Bytes;
-use mcp_transport_core::{Error, Eviction};
+use mcp_transport_core::{Error, ErrorKind, Eviction};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// What a connection is told.
 #[derive(Debug)]
@@ -41,13 +42,15 @@ pub(super) enum Verdict {
     Run(Ticket),
     /// Wait for the answer, which is on its way.
     Wait,
-    /// Give this answer.
-    Answer(Bytes),
+    /// Give this answer, and say so.
+    Answer(Option<Ticket>, Bytes),
 }
 
 #[derive(Debug)]
 pub(super) struct Hub {
     state: Mutex<State>,
+    /// The last connection has written what it had to.
+    silent: Notify,
 }
 
 #[derive(Debug)]
@@ -56,17 +59,23 @@ struct State {
     resends: Resends,
     /// Unbounded, since a connection has one answer or one claim outstanding, is evicted once and closed once.
     connections: BTreeMap<Peer, mpsc::UnboundedSender<Order>>,
+    /// Nothing begins any more.
+    closed: bool,
 }
 
 impl Hub {
-    pub(super) fn new(config: SeatConfig) -> Self {
-        Self {
+    pub(super) fn new(config: SeatConfig, memory: Memory) -> Self {
+        let hub = Self {
             state: Mutex::new(State {
                 seats: Seats::new(config),
                 resends: Resends::new(),
                 connections: BTreeMap::new(),
+                closed: false,
             }),
-        }
+            silent: Notify::new(),
+        };
+        hub.act(|state, now, unix_ms| state.resends = Resends::resume(now, unix_ms, memory));
+        hub
     }
 
     pub(super) fn arrive(
@@ -74,6 +83,9 @@ impl Hub {
         endpoint: String,
     ) -> Result<(Peer, mpsc::UnboundedReceiver<Order>), Error> {
         self.act(|state, now, _| {
+            if state.closed {
+                return Err(Error::new(ErrorKind::Closed).context("the listener is closed"));
+            }
             let peer = state.seats.arrive(now, endpoint)?;
             let (tx, rx) = mpsc::unbounded_channel();
             state.connections.insert(peer, tx);
@@ -90,24 +102,24 @@ impl Hub {
         self.act(|state, now, unix_ms| state.seats.claim(now, unix_ms, peer, claim));
     }
 
-    pub(super) fn command(&self, peer: Peer, command: &Bytes) -> Verdict {
+    pub(super) fn command(&self, peer: Peer, repeats: Repeats, command: &Bytes) -> Verdict {
         self.act(|state, now, unix_ms| {
             if let Err(refusal) = state.seats.command(now, unix_ms, peer) {
-                return Verdict::Answer(refusal.to_frame());
+                return Verdict::Answer(None, refusal.to_frame());
             }
             // Before it is looked up: what the loser had not begun is not to be attached to.
             state.drain();
-            match state.resends.arrive(now, peer, command) {
+            match state.resends.arrive(now, peer, repeats, command) {
                 Arrival::Run(ticket) => Verdict::Run(ticket),
                 Arrival::Attached => Verdict::Wait,
-                Arrival::Answered(answer) => Verdict::Answer(answer),
+                Arrival::Answered(ticket, answer) => Verdict::Answer(Some(ticket), answer),
             }
         })
     }
 
     /// The application takes a command; false if it must not.
     pub(super) fn begin(&self, ticket: Ticket) -> bool {
-        self.act(|state, _, _| state.resends.begin(ticket))
+        self.act(|state, _, _| !state.closed && state.resends.begin(ticket))
     }
 
     /// The application has answered.
@@ -157,11 +169,41 @@ impl Hub {
         })
     }
 
+    /// This connection will write no answer any more, though its goodbye may take a while.
+    pub(super) fn hush(&self, peer: Peer) {
+        self.act(|state, _, _| {
+            state.connections.remove(&peer);
+            if state.connections.is_empty() {
+                self.silent.notify_one();
+            }
+        });
+    }
+
+    /// From now on nothing begins, and every connection ends when it has written the answers that are there.
+    pub(super) fn shut(&self) {
+        self.act(|state, _, _| {
+            state.closed = true;
+            for connection in state.connections.values() {
+                let _ = connection.send(Order::Close);
+            }
+        });
+    }
+
+    /// Waits until no connection has anything to write. For one waiter.
+    pub(super) async fn silence(&self) {
+        while !self.act(|state, _, _| state.connections.is_empty()) {
+            self.silent.notified().await;
+        }
+    }
+
+    pub(super) fn memory(&self) -> Memory {
+        self.act(|state, now, unix_ms| state.resends.memory(now, unix_ms))
+    }
+
     pub(super) fn leave(&self, peer: Peer) {
         self.act(|state, _, _| {
             state.seats.leave(peer);
             state.withdraw(peer);
-            state.connections.remove(&peer);
         });
     }
 

@@ -6,6 +6,7 @@
 
 use super::connection::Connection;
 use super::hub::Hub;
+use super::memory::Memory;
 use super::seat::{Notice, Policy, SeatConfig};
 use super::served::Served;
 use mcp_transport_core::loopback::{Health, Loopback};
@@ -14,7 +15,8 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// Takes the connections of bridge clients: the side that the Unity plugin is.
 ///
@@ -53,20 +55,65 @@ use tokio::task::AbortHandle;
 /// once, so serve each in a task.
 ///
 /// Dropping it frees the port and closes every connection that was not accepted; the others go on.
+///
+/// # Over a reload
+/// The Python client (10.3) sends a command again whose connection ended, and the next listener has never heard of it. So an
+/// application that reloads in the middle of a command, and will listen again, [closes](Self::close) its listener and hands
+/// what that remembers to the next one:
+///
+/// ```
+/// # use mcp_transport_core::Error;
+/// # use mcp_transport_stdio::bridge::{BridgeConfig, BridgeListener};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// # let clients = BridgeListener::bind(0, BridgeConfig::new())?;
+/// let port = clients.local_port();
+/// let memory = clients.close().await;
+/// // … the application reloads …
+/// let clients = BridgeListener::bind(port, BridgeConfig::new().memory(memory))?;
+/// # drop(clients);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// For [`REMEMBERED`](super::resend::REMEMBERED) after that, who sends again what ran when the first one closed gets an
+/// answer of `status:error`, which says that a reload interrupted it, that nobody knows what it did, and that it was not run
+/// again. It is run again for who asked for the seat by name: that client repeats nothing that may not run twice.
+///
+/// If another process goes on, keep [`Memory::to_bytes`] where it finds them, and take them away there before use:
+///
+/// ```no_run
+/// # use mcp_transport_core::Error;
+/// # use mcp_transport_stdio::bridge::{BridgeConfig, BridgeListener, Memory};
+/// # async fn leave(clients: BridgeListener) -> Result<(), Error> {
+/// std::fs::write("Temp/bridge-memory", clients.close().await.to_bytes())?;
+/// # Ok(())
+/// # }
+/// # fn come_back() -> Result<(), Error> {
+/// // In the next process:
+/// let bytes = std::fs::read("Temp/bridge-memory").unwrap_or_default();
+/// let _ = std::fs::remove_file("Temp/bridge-memory");
+/// let memory = Memory::from_bytes(&bytes).unwrap_or_default();
+/// let clients = BridgeListener::bind(6400, BridgeConfig::new().memory(memory))?;
+/// # drop(clients);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct BridgeListener {
     port: u16,
     hub: Arc<Hub>,
     accepted: mpsc::Receiver<Served>,
     health: watch::Receiver<Health>,
-    task: AbortHandle,
+    task: JoinHandle<()>,
 }
 
 /// How a [`BridgeListener`] listens.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct BridgeConfig {
     seats: SeatConfig,
     ipv4_only: bool,
+    memory: Memory,
 }
 
 impl BridgeConfig {
@@ -110,6 +157,13 @@ impl BridgeConfig {
         self.ipv4_only = true;
         self
     }
+
+    /// Goes on with what a listener before this one remembered; nothing by default.
+    #[must_use]
+    pub fn memory(mut self, memory: Memory) -> Self {
+        self.memory = memory;
+        self
+    }
 }
 
 impl BridgeListener {
@@ -136,7 +190,7 @@ impl BridgeListener {
     /// Outside a tokio runtime with I/O and time.
     pub fn on(mut loopback: Loopback, config: BridgeConfig) -> Self {
         let (port, health) = (loopback.local_port(), loopback.watch_health());
-        let hub = Arc::new(Hub::new(config.seats));
+        let hub = Arc::new(Hub::new(config.seats, config.memory));
         let (tx, accepted) = mpsc::channel(config.seats.connections.max(1));
         let shared = Arc::clone(&hub);
         let task = tokio::spawn(async move {
@@ -155,8 +209,26 @@ impl BridgeListener {
             hub,
             accepted,
             health,
-            task: task.abort_handle(),
+            task,
         }
+    }
+
+    /// Ends it with all its connections, and says what the next listener is to know: see
+    /// [Over a reload](Self#over-a-reload).
+    ///
+    /// The port is free, no command begins any more, and answers that were given are written, within 500 ms: an answer
+    /// that its client does not read by then counts as not arrived. Commands that were taken and not answered are of
+    /// unknown outcome; what is sent to their [`Served`] from now on goes nowhere.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the listener, and loses what it remembers.
+    pub async fn close(mut self) -> Memory {
+        self.task.abort();
+        // Its socket goes with it.
+        let _ = (&mut self.task).await;
+        self.hub.shut();
+        let _ = timeout(LAST_ANSWERS, self.hub.silence()).await;
+        self.hub.memory()
     }
 
     /// The port, the same on both addresses.
@@ -189,3 +261,6 @@ impl Drop for BridgeListener {
         self.task.abort();
     }
 }
+
+/// How long an application that closes waits for answers to be written: as long as for a goodbye.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);

@@ -29,6 +29,7 @@ mod connection;
 mod connector;
 mod hub;
 mod listener;
+mod memory;
 pub mod resend;
 pub mod seat;
 mod served;
@@ -37,6 +38,7 @@ pub mod wire;
 
 pub use connector::{BridgeConnector, Port, SeatControl, Seated};
 pub use listener::{BridgeConfig, BridgeListener};
+pub use memory::{LONGEST_GAP, Memory};
 pub use seat::{Notice, Policy};
 pub use served::Served;
 pub use transport::{BridgeTransport, LinkConfig};

@@ -5,9 +5,13 @@
 //! the same command while the first runs, and for [`REMEMBERED`] after its answer could not be written or was an error:
 //! they get the first one's answer. Two identical commands that were each answered are two.
 //!
+//! A [`Memory`] carries this over to the listener after a reload. Nobody knows how a command ended that ran when its
+//! listener did: who sends it again hears that, and it does not run.
+//!
 //! The wire has no ids, so a person who repeats a failing command within that time, over another connection, hears the
 //! remembered failure.
 
+use super::memory::{LONGEST_GAP, Memory, Ran};
 use super::seat::Peer;
 use super::wire;
 use bytes::Bytes;
@@ -26,6 +30,19 @@ pub const MAX_REMEMBERED: usize = 64;
 /// How many bytes of commands and answers are remembered at most; then the oldest is forgotten.
 pub const MAX_REMEMBERED_BYTES: usize = 16 * 1024 * 1024;
 
+/// When a client sends a command again of which it does not know how it ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "it looks at what the command does, or it does not"
+)]
+pub enum Repeats {
+    /// Whatever the command does, as the Python client.
+    Blindly,
+    /// Only what may run twice: the rule of whoever asks for the seat by name. So it runs.
+    Knowingly,
+}
+
 /// What to do with a command.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -34,8 +51,8 @@ pub enum Arrival {
     Run(Ticket),
     /// It runs already: its answer will be this one's, too.
     Attached,
-    /// It ran already: this is the answer.
-    Answered(Bytes),
+    /// It ran already: this is the answer. Say when it was [`delivered`](Resends::delivered).
+    Answered(Ticket, Bytes),
 }
 
 /// The commands that run, and the answers that may not have arrived.
@@ -50,9 +67,9 @@ pub struct Resends {
 struct Entry {
     ticket: Ticket,
     command: Bytes,
-    /// Who sent it first, or again before it began.
-    runner: Peer,
-    /// Who else waits for the answer.
+    /// Who sent it first, or again before it began; nobody who is here if that was before a reload.
+    runner: Option<Peer>,
+    /// Who else waits for the answer, or was given it.
     waiting: Vec<Peer>,
     state: State,
 }
@@ -64,9 +81,17 @@ enum State {
     Running,
     Answered {
         answer: Bytes,
-        is_error: bool,
+        ending: Ending,
         until: Instant,
     },
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Ending {
+    Done,
+    Failed,
+    /// It began, and nobody knows what it did.
+    Unknown,
 }
 
 impl Resends {
@@ -75,40 +100,104 @@ impl Resends {
         Self::default()
     }
 
+    /// What a listener before this one left at `memory`'s time, taken up at `unix_ms`.
+    pub fn resume(now: Instant, unix_ms: u64, memory: Memory) -> Self {
+        let mut resends = Self::new();
+        let gap = Duration::from_millis(unix_ms.saturating_sub(memory.left_unix_ms));
+        if gap > LONGEST_GAP {
+            return resends;
+        }
+        for Ran {
+            command,
+            answer,
+            left,
+        } in memory.ran
+        {
+            let (answer, ending) = match answer {
+                Some(answer) if wire::is_error_answer(&answer) => (answer, Ending::Failed),
+                Some(answer) => (answer, Ending::Done),
+                None => (wire::error_answer(INTERRUPTED), Ending::Unknown),
+            };
+            resends.push(
+                command,
+                None,
+                State::Answered {
+                    answer,
+                    ending,
+                    until: now + left,
+                },
+            );
+        }
+        resends.forget(now);
+        resends
+    }
+
+    /// What the next listener is to know, if this one ended now.
+    pub fn memory(&self, now: Instant, unix_ms: u64) -> Memory {
+        let ran = self.entries.iter().filter_map(|entry| {
+            let (answer, left) = match &entry.state {
+                State::Queued => return None,
+                State::Running => (None, REMEMBERED),
+                State::Answered {
+                    answer,
+                    ending,
+                    until,
+                } => (
+                    (*ending != Ending::Unknown).then(|| answer.clone()),
+                    until.saturating_duration_since(now),
+                ),
+            };
+            let command = entry.command.clone();
+            (!left.is_zero()).then_some(Ran {
+                command,
+                answer,
+                left,
+            })
+        });
+        Memory {
+            left_unix_ms: unix_ms,
+            ran: ran.collect(),
+        }
+    }
+
     /// A connection sent a command.
-    pub fn arrive(&mut self, now: Instant, peer: Peer, command: &Bytes) -> Arrival {
+    pub fn arrive(
+        &mut self,
+        now: Instant,
+        peer: Peer,
+        repeats: Repeats,
+        command: &Bytes,
+    ) -> Arrival {
         self.forget(now);
-        let ticket = Ticket(self.next);
         // The newest first: a remembered failure is not the answer to what runs now.
         let known = self.entries.iter_mut().rev().find(|entry| {
-            entry.command == *command && entry.runner != peer && !entry.waiting.contains(&peer)
+            entry.command == *command
+                && entry.runner != Some(peer)
+                && !entry.waiting.contains(&peer)
+                && !(entry.is_unknown() && repeats == Repeats::Knowingly)
         });
-        match known.map(|entry| (&entry.state, entry.ticket)) {
-            Some((State::Answered { answer, .. }, _)) => return Arrival::Answered(answer.clone()),
-            Some((State::Running, ticket)) => {
-                if let Some(entry) = self.entry(ticket) {
-                    entry.waiting.push(peer);
-                }
-                return Arrival::Attached;
+        let Some(entry) = known else {
+            return Arrival::Run(self.push(command.clone(), Some(peer), State::Queued));
+        };
+        match &entry.state {
+            State::Answered { answer, .. } => {
+                let answer = answer.clone();
+                // Who has heard it and asks again means it.
+                entry.waiting.push(peer);
+                Arrival::Answered(entry.ticket, answer)
             }
-            Some((State::Queued, former)) => {
+            State::Running => {
+                entry.waiting.push(peer);
+                Arrival::Attached
+            }
+            State::Queued => {
                 // It takes the place of the one that has not begun, which will not begin any more.
-                if let Some(entry) = self.entry(former) {
-                    let runner = std::mem::replace(&mut entry.runner, peer);
-                    entry.waiting.push(runner);
-                    entry.ticket = ticket;
-                }
+                entry.waiting.extend(entry.runner.replace(peer));
+                entry.ticket = Ticket(self.next);
+                self.next += 1;
+                Arrival::Run(entry.ticket)
             }
-            None => self.entries.push(Entry {
-                ticket,
-                command: command.clone(),
-                runner: peer,
-                waiting: Vec::new(),
-                state: State::Queued,
-            }),
         }
-        self.next += 1;
-        Arrival::Run(ticket)
     }
 
     /// The application takes it. False if it must not run: withdrawn, or taken over by its own resend.
@@ -137,15 +226,12 @@ impl Resends {
         if matches!(entry.state, State::Answered { .. }) {
             return Vec::new();
         }
-        entry.state = State::Answered {
-            answer: answer.clone(),
-            is_error,
-            until: now + REMEMBERED,
+        let ending = if is_error {
+            Ending::Failed
+        } else {
+            Ending::Done
         };
-        let mut told = std::mem::take(&mut entry.waiting);
-        told.insert(0, entry.runner);
-        self.forget(now);
-        told
+        self.end(now, ticket, answer, ending)
     }
 
     /// The answer was written to somebody who reads. If it is no error, the next such command is another one.
@@ -155,7 +241,7 @@ impl Resends {
                 || !matches!(
                     entry.state,
                     State::Answered {
-                        is_error: false,
+                        ending: Ending::Done,
                         ..
                     }
                 )
@@ -167,7 +253,7 @@ impl Resends {
     pub fn abandon(&mut self, now: Instant, ticket: Ticket) -> (Vec<Peer>, Bytes) {
         let answer = wire::error_answer(GIVEN_UP);
         let told = match self.entry(ticket).map(|entry| &entry.state) {
-            Some(State::Running) => self.answer(now, ticket, &answer, true),
+            Some(State::Running) => self.end(now, ticket, &answer, Ending::Unknown),
             Some(State::Queued) => self.withdraw(ticket),
             _ => Vec::new(),
         };
@@ -182,7 +268,7 @@ impl Resends {
         let queued = self
             .entries
             .iter()
-            .find(|entry| entry.runner == peer && matches!(entry.state, State::Queued));
+            .find(|entry| entry.runner == Some(peer) && matches!(entry.state, State::Queued));
         match queued.map(|entry| entry.ticket) {
             Some(ticket) => self.withdraw(ticket),
             None => Vec::new(),
@@ -193,7 +279,38 @@ impl Resends {
     pub fn runs_for(&self, peer: Peer) -> bool {
         self.entries
             .iter()
-            .any(|entry| entry.runner == peer && matches!(entry.state, State::Running))
+            .any(|entry| entry.runner == Some(peer) && matches!(entry.state, State::Running))
+    }
+
+    fn push(&mut self, command: Bytes, runner: Option<Peer>, state: State) -> Ticket {
+        let ticket = Ticket(self.next);
+        self.next += 1;
+        self.entries.push(Entry {
+            ticket,
+            command,
+            runner,
+            waiting: Vec::new(),
+            state,
+        });
+        ticket
+    }
+
+    fn end(&mut self, now: Instant, ticket: Ticket, answer: &Bytes, ending: Ending) -> Vec<Peer> {
+        let Some(entry) = self.entry(ticket) else {
+            return Vec::new();
+        };
+        entry.state = State::Answered {
+            answer: answer.clone(),
+            ending,
+            until: now + REMEMBERED,
+        };
+        let told = entry
+            .runner
+            .into_iter()
+            .chain(entry.waiting.iter().copied());
+        let told = told.collect();
+        self.forget(now);
+        told
     }
 
     fn withdraw(&mut self, ticket: Ticket) -> Vec<Peer> {
@@ -226,6 +343,16 @@ impl Resends {
 }
 
 impl Entry {
+    fn is_unknown(&self) -> bool {
+        matches!(
+            self.state,
+            State::Answered {
+                ending: Ending::Unknown,
+                ..
+            }
+        )
+    }
+
     fn remembered(&self) -> Option<usize> {
         match &self.state {
             State::Answered { answer, .. } => Some(self.command.len() + answer.len()),
@@ -236,3 +363,6 @@ impl Entry {
 
 const GIVEN_UP: &str = "The application gave this command up without an answer, so its outcome is unknown. Look before \
                         you call again.";
+
+const INTERRUPTED: &str = "A reload of the application interrupted this command, so its outcome is unknown. It was not run \
+                           again. Look before you call again.";

@@ -5,7 +5,7 @@ use std::io;
 use futures::StreamExt;
 use mcp_transport_core::loopback::FamilyState;
 use mcp_transport_core::{BoxTransport, Error, ErrorKind, Listener, Message};
-use mcp_transport_stdio::bridge::{BridgeConfig, BridgeListener};
+use mcp_transport_stdio::bridge::{BridgeConfig, BridgeListener, Memory};
 
 use super::installed::Installed;
 use crate::sim::Options;
@@ -26,13 +26,14 @@ pub(super) enum Bound {
 }
 
 impl Door {
-    pub(super) fn open(port: u16, options: &Options) -> Bound {
+    pub(super) fn open(port: u16, options: &Options, memory: &Memory) -> Bound {
         let opened = if options.installed_rule {
             Installed::bind(port).map(Self::Installed)
         } else {
             let config = BridgeConfig::new()
                 .policy(options.policy)
-                .notice(options.notice);
+                .notice(options.notice)
+                .memory(memory.clone());
             BridgeListener::bind(port, config).map(Self::Ours)
         };
         match opened {
@@ -43,6 +44,15 @@ impl Door {
             Ok(door) => Bound::Listens(door),
             Err(error) if is_busy(&error) => Bound::Busy,
             Err(error) => Bound::Failed(error),
+        }
+    }
+
+    /// Closes it with all its connections; says what the next one is to know. The installed rule has
+    /// no memory.
+    pub(super) async fn close(self) -> Memory {
+        match self {
+            Self::Ours(listener) => listener.close().await,
+            Self::Installed(_) => Memory::default(),
         }
     }
 

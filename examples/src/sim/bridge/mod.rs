@@ -10,9 +10,10 @@
 //! ```
 //!
 //! Connections, welcomes, pings and evictions are the listener's, and go on in its tasks whatever the
-//! main loop does. Here is the main loop: it takes one command at a time, from whichever connection,
-//! and writes the heartbeat, which therefore stops while the editor is frozen. The port file is not
-//! written, since no reader needs it beside the status file.
+//! main loop does; what the listener remembers of commands that may be sent again survives a reload.
+//! Here is the main loop: it takes one command at a time, from whichever connection, and writes the
+//! heartbeat, which therefore stops while the editor is frozen. The port file is not written, since no
+//! reader needs it beside the status file.
 
 #![expect(clippy::disallowed_methods, reason = "a shell: it owns the clock")]
 
@@ -28,6 +29,7 @@ use std::time::Duration;
 use futures::stream::FuturesUnordered;
 use futures::{SinkExt, StreamExt};
 use mcp_transport_core::{Listener, Message};
+use mcp_transport_stdio::bridge::Memory;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -53,6 +55,8 @@ pub(super) struct Bridge {
     /// Its port is what was asked for or found; 0 before the first start if any will do.
     shown: Arc<Shown>,
     beat_at: Instant,
+    /// What the listener knew that closed for the reload.
+    memory: Memory,
 }
 
 impl Bridge {
@@ -71,6 +75,7 @@ impl Bridge {
             status,
             shown,
             beat_at: Instant::now(),
+            memory: Memory::default(),
         }
     }
 
@@ -89,7 +94,7 @@ impl Bridge {
     async fn live(&mut self) -> Ending {
         loop {
             self.desk.state.send_replace(State::Connecting);
-            let door = match self.open().await {
+            let mut door = match self.open().await {
                 Ok(door) => door,
                 Err(ending) => return ending,
             };
@@ -98,8 +103,7 @@ impl Bridge {
             self.beat(Word::Ready).await;
             info!(port, file = ?self.status.path(), "listening");
             self.desk.state.send_replace(State::Connected);
-            // The door closes with all its connections: a domain that goes says no goodbye.
-            match self.serve(door).await {
+            match self.serve(&mut door).await {
                 End::Lost(why) => {
                     warn!(port, "the listener ended: {why}");
                     return Ending::GaveUp;
@@ -107,6 +111,8 @@ impl Bridge {
                 End::Ordered(ending) => return ending,
                 End::Reload { point, cause } => {
                     self.desk.begin_reload(point, cause);
+                    // With all its connections: a domain that goes says no goodbye.
+                    self.memory = door.close().await;
                     self.status.remove().await;
                     self.status.forget_starts();
                     self.beat(Word::Reloading).await;
@@ -124,8 +130,9 @@ impl Bridge {
         loop {
             let port = self.shown.port.load(Ordering::Relaxed);
             self.beat(Word::Starting).await;
-            match Door::open(port, &self.desk.options) {
+            match Door::open(port, &self.desk.options, &self.memory) {
                 Bound::Listens(door) => {
+                    self.memory = Memory::default();
                     self.shown.port.store(door.port(), Ordering::Relaxed);
                     return Ok(door);
                 }
@@ -165,7 +172,7 @@ impl Bridge {
     }
 
     /// Serves all connections to the end of this life.
-    async fn serve(&mut self, mut door: Door) -> End {
+    async fn serve(&mut self, door: &mut Door) -> End {
         self.desk.forget_reloads();
         let mut readers = FuturesUnordered::new();
         loop {
@@ -208,11 +215,12 @@ impl Bridge {
             // The listener has read it, the editor has not.
             return Err(self.desk.struck(Point::BeforeRead));
         }
-        let until = self.desk.latency();
+        let command = Command::new(&name, &params);
+        let until = self.desk.done_at(command);
         while let Held::Due = self.desk.hold(until, probe, self.beat_at).await? {
             self.beat_if_alive().await;
         }
-        let (envelope, struck) = self.desk.execute(Command::new(&name, &params));
+        let (envelope, struck) = self.desk.execute(command);
         if let Some(
             end @ End::Reload {
                 point: Some(Point::AfterEffect),

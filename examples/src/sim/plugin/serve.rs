@@ -92,11 +92,11 @@ impl Plugin {
             // It came in one gulp with the frame before it: read, but not by the plugin.
             return Err(self.desk.struck(Point::BeforeRead));
         }
-        let until = self.desk.latency();
+        let command = Command::new(&name, &params).with_id(&id);
+        let until = self.desk.done_at(command);
         while let Held::Due = self.desk.hold(until, probe, session.pong_at).await? {
             self.send(socket, session.pong()).await?;
         }
-        let command = Command::new(&name, &params).with_id(&id);
         let (answer, struck) = self.desk.execute(command);
         if let Some(
             end @ End::Reload {

@@ -7,9 +7,19 @@ use super::console::Severity;
 use super::params::Params;
 use super::scene::{Component, GameObject};
 use super::{Cause, World, components};
+use crate::sim::strike::Point;
 
 const RELOAD: &str = "Simulator/Reload Domain";
 const REPORT: &str = "Simulator/Report";
+
+/// A reload strikes the next command. Their names do not say "reload": the Python server (10.3) repeats
+/// a command whose answer does.
+const STRIKES: [(&str, Point); 4] = [
+    ("Simulator/Strike Before Read", Point::BeforeRead),
+    ("Simulator/Strike Before Effect", Point::BeforeEffect),
+    ("Simulator/Strike After Effect", Point::AfterEffect),
+    ("Simulator/Strike After Answer", Point::AfterAnswer),
+];
 
 /// The entries that exist. Anything else "might be invalid, disabled, or context-dependent".
 const ITEMS: &[&str] = &[
@@ -21,6 +31,10 @@ const ITEMS: &[&str] = &[
     "Window/General/Console",
     RELOAD,
     REPORT,
+    STRIKES[0].0,
+    STRIKES[1].0,
+    STRIKES[2].0,
+    STRIKES[3].0,
 ];
 
 impl World {
@@ -51,6 +65,9 @@ impl World {
                 .log(Severity::Error, format!("[MenuItemExecutor] {error}"));
             return Err(Answer::refused(error));
         };
+        if let Some((_, point)) = STRIKES.iter().find(|(strike, _)| *strike == item) {
+            self.strikes.arm(*point);
+        }
         match item {
             RELOAD => *reload = Some(Cause::Menu),
             REPORT => {

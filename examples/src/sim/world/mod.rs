@@ -110,7 +110,7 @@ pub enum Cause {
     /// The timer of [`Options::reload_every`](super::Options::reload_every).
     Timer,
     /// The handle's [`Editor::reload`](super::Editor::reload) or
-    /// [`Editor::strike`](super::Editor::strike).
+    /// [`Editor::strike`](super::Editor::strike), or a menu item `Simulator/Strike …`.
     Operator,
 }
 
