@@ -324,3 +324,68 @@ async fn two_clients_of_a_shared_bridge_are_served_one_command_at_a_time() {
     let effects = editor.report().effects;
     assert_eq!(effects.len(), 2, "{effects:?}");
 }
+
+#[tokio::test]
+async fn a_command_of_its_own_latency_is_slow_and_the_others_are_not() {
+    let folder = Folder::new("latency");
+    let slow = Duration::from_millis(300);
+    let options = Options::default()
+        .policy(mcp_transport_stdio::bridge::Policy::Share)
+        .latency_for("Slow", slow)
+        .latency_for("get_tags", PATIENCE * 10);
+    let editor = listening(&folder, options).await;
+    let mut link = dial(&editor, None).await;
+    say(&mut link, &create("Quick")).await;
+    assert!(hear(&mut link).await.is_some());
+    say(&mut link, &create("Slow")).await;
+    tokio::time::sleep(slow / 3).await;
+    assert_eq!((made(&editor, "Quick"), made(&editor, "Slow")), (1, 0));
+    assert!(hear(&mut link).await.is_some());
+    assert_eq!(made(&editor, "Slow"), 1);
+}
+
+/// Sends a command again over a connection of its own, as the Python server does.
+async fn again(editor: &Editor, command: &Value) -> Value {
+    let mut link = dial(editor, None).await;
+    say(&mut link, command).await;
+    hear(&mut link).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_command_that_a_reload_struck_is_not_run_again_but_what_only_reads_is() {
+    let strike = json!({
+        "type": "execute_menu_item",
+        "params": {"menuPath": "Simulator/Strike After Effect"},
+    });
+    for installed in [false, true] {
+        let folder = Folder::new(if installed {
+            "again-installed"
+        } else {
+            "again"
+        });
+        let mut options = Options::default().away(Duration::from_millis(50));
+        options.installed_rule = installed;
+        let editor = listening(&folder, options).await;
+        for (number, command) in [create("Struck"), json!({"type": "get_tags"})]
+            .iter()
+            .enumerate()
+        {
+            let mut link = dial(&editor, None).await;
+            say(&mut link, &strike).await;
+            assert_eq!(hear(&mut link).await.unwrap()["status"], "success");
+            say(&mut link, command).await;
+            assert_eq!(hear(&mut link).await, None);
+            reached(&editor, State::Connected).await;
+            assert_eq!(
+                editor.report().strikes[&Point::AfterEffect],
+                number as u64 + 1
+            );
+
+            let answer = again(&editor, command).await;
+            let runs_again = installed || command["type"] == "get_tags";
+            let status = if runs_again { "success" } else { "error" };
+            assert_eq!(answer["status"], status, "{answer}");
+        }
+        assert_eq!(made(&editor, "Struck"), 1 + u64::from(installed));
+    }
+}

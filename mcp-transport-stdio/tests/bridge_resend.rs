@@ -283,6 +283,27 @@ fn who_repeats_only_what_may_run_twice_has_its_interrupted_command_run_again() {
 }
 
 #[test]
+fn what_the_application_says_may_run_twice_runs_again_after_the_reload() {
+    let now = Instant::now();
+    let [first] = peers(now);
+    let mut resends = Resends::new();
+    let [read, lost] = [b"read", b"lost"].map(|command| Bytes::from_static(command));
+    for command in [&BUILD, &read, &lost] {
+        let ticket = run(&mut resends, now, first, command);
+        assert!(resends.begin(ticket));
+        if *command == lost {
+            resends.answer(now, ticket, &DONE, false);
+        }
+    }
+    let mut memory = resends.memory(now, UNIX_MS);
+    memory.retain_unknown(|command| command == BUILD);
+    let mut resends = Resends::resume(now, UNIX_MS, memory);
+    run(&mut resends, now, first, &read);
+    answered(&mut resends, now, first, &BUILD);
+    assert_eq!(answered(&mut resends, now, first, &lost).1, DONE);
+}
+
+#[test]
 fn an_answer_that_was_not_written_is_given_after_the_reload_and_one_that_was_is_not() {
     let now = Instant::now();
     let [first, second] = peers(now);

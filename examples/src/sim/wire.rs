@@ -59,6 +59,13 @@ pub(super) fn bridge_command(frame: &[u8]) -> Option<(String, Value)> {
     Some((name, params.unwrap_or_default()))
 }
 
+/// Whether a command on the bridge only reads, by its name, so that it may run twice.
+pub(super) fn is_read(frame: &[u8]) -> bool {
+    const READS: [&str; 2] = ["get_", "find_"];
+    let command = bridge_command(frame);
+    command.is_some_and(|(name, _)| READS.iter().any(|read| name.starts_with(read)))
+}
+
 /// The bridge's answer to what is no JSON.
 pub(super) fn not_json(frame: &[u8]) -> Value {
     let text = String::from_utf8_lossy(frame);

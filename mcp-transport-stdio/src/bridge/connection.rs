@@ -174,10 +174,14 @@ impl Connection {
                     self.hand(Item::Command(ticket, frame))
                 }
                 Verdict::Wait => {
+                    tracing::debug!(from = %self.from, "a command was sent again while it runs");
                     self.outstanding = true;
                     Ok(())
                 }
                 Verdict::Answer(ticket, answer) => {
+                    if ticket.is_some() {
+                        tracing::debug!(from = %self.from, "a command was sent again that ran");
+                    }
                     self.write(answer).await?;
                     self.answered(ticket);
                     Ok(())

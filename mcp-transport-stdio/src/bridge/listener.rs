@@ -80,6 +80,8 @@ use tokio::time::timeout;
 /// answer of `status:error`, which says that a reload interrupted it, that nobody knows what it did, and that it was not run
 /// again. It is run again for who asked for the seat by name: that client repeats nothing that may not run twice.
 ///
+/// Those that may run twice, such as reads, can be [left out](Memory::retain_unknown), and then run again for everybody.
+///
 /// If another process goes on, keep [`Memory::to_bytes`] where it finds them, and take them away there before use:
 ///
 /// ```no_run

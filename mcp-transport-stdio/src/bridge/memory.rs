@@ -46,6 +46,19 @@ impl Memory {
         self.ran.len()
     }
 
+    /// Forgets the commands of unknown outcome of which `keep` says no. For an application that knows which of its
+    /// commands may run twice, such as reads: those then run again for whoever sends them again.
+    ///
+    /// ```
+    /// # use mcp_transport_stdio::bridge::Memory;
+    /// # let mut memory = Memory::default();
+    /// memory.retain_unknown(|command| !command.starts_with(br#"{"type": "get_"#));
+    /// ```
+    pub fn retain_unknown(&mut self, mut keep: impl FnMut(&[u8]) -> bool) {
+        self.ran
+            .retain(|ran| ran.answer.is_some() || keep(&ran.command));
+    }
+
     /// As bytes, to be kept where the next process finds them. They hold commands and answers in clear: keep them where
     /// only the user can read.
     ///

@@ -100,7 +100,8 @@ impl Resends {
         Self::default()
     }
 
-    /// What a listener before this one left at `memory`'s time, taken up at `unix_ms`.
+    /// Goes on with what a listener before this one knew; with nothing if it is [too long](LONGEST_GAP) ago. `unix_ms` is
+    /// the time by the wall clock, in milliseconds.
     pub fn resume(now: Instant, unix_ms: u64, memory: Memory) -> Self {
         let mut resends = Self::new();
         let gap = Duration::from_millis(unix_ms.saturating_sub(memory.left_unix_ms));
@@ -132,7 +133,7 @@ impl Resends {
         resends
     }
 
-    /// What the next listener is to know, if this one ended now.
+    /// What the next listener is to know, if this one ends now; `unix_ms` as for [`resume`](Self::resume).
     pub fn memory(&self, now: Instant, unix_ms: u64) -> Memory {
         let ran = self.entries.iter().filter_map(|entry| {
             let (answer, left) = match &entry.state {

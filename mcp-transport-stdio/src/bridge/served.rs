@@ -24,7 +24,8 @@ use tokio::sync::mpsc;
 /// - The sink refuses an answer that nobody asked for ([`ErrorKind::Malformed`]) and one over 64 MiB
 ///   ([`ErrorKind::TooLarge`]); the connection goes on, and the command still wants its answer.
 /// - Closing or dropping it closes the connection. A command that was taken and not answered is then of unknown outcome, and
-///   is not run again for who sends it again.
+///   is not run again for who sends it again, unless that one asked for the seat by name: such a client repeats nothing
+///   that may not run twice.
 ///
 /// Both halves are cancel safe.
 #[derive(Debug)]

@@ -113,6 +113,7 @@ impl Bridge {
                     self.desk.begin_reload(point, cause);
                     // With all its connections: a domain that goes says no goodbye.
                     self.memory = door.close().await;
+                    self.memory.retain_unknown(|frame| !wire::is_read(frame));
                     self.status.remove().await;
                     self.status.forget_starts();
                     self.beat(Word::Reloading).await;
