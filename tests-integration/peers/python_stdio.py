@@ -183,18 +183,24 @@ def home(folder):
 
 async def play(server, editor, log, steps):
     """What an MCP client does that starts the Python server as its child."""
-    played = False
+    played, failure = False, None
     try:
         async with asyncio.timeout(180), stdio_client(server, errlog=log) as (read, write), ClientSession(read, write) as session:
             await session.initialize()
             tools = {tool.name for tool in (await session.list_tools()).tools}
             check({"manage_gameobject", "execute_menu_item"} <= tools, f"it lists {len(tools)} tools", tools)
-            await steps(Scene(session, editor))
+            try:
+                await steps(Scene(session, editor))
+            except Exception as error:
+                failure = error
             played = True
     except* BrokenResourceError:
-        # After a reload the server says that its tools may have changed, and this client cannot bear that while it leaves.
+        # After a reload the server says that its tools may have changed, and this client cannot bear that while it leaves;
+        # it would also forget why it left.
         if not played:
             raise
+    if failure:
+        raise failure
 
 
 SCENES = [
