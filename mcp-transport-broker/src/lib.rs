@@ -8,5 +8,7 @@
 
 pub mod broker;
 pub mod launch;
+pub mod mcp;
 pub mod native;
 pub mod run;
+pub mod server;

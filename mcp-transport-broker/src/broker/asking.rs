@@ -154,6 +154,13 @@ impl Broker {
         self.flush(now);
     }
 
+    /// True while no host has this call: [hanging up](Self::hang_up) only withdraws it.
+    pub fn is_queued(&self, ticket: Ticket) -> bool {
+        self.calls.get(&ticket).is_some_and(|call| {
+            matches!(call.stage, Stage::Queued | Stage::Staged | Stage::Returned)
+        })
+    }
+
     /// The client is gone, and so are its calls; but for those whose result it was promised.
     pub fn gone(&mut self, now: Instant, client: ClientId) {
         let Some(who) = self.clients.get(client) else {

@@ -1,0 +1,170 @@
+//! What a modern request says twice: in its body, and in headers that may not differ.
+
+use super::head::{Field, Head};
+use super::refusal::Refusal;
+use super::tools::ToolHeaders;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use mcp_transport_core::Message;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// Compares `Mcp-Method`, `Mcp-Name` and `Mcp-Param-*` with the body.
+pub(super) fn check(
+    head: &Head<'_>,
+    message: &Message,
+    tools: &ToolHeaders,
+) -> Result<(), Refusal> {
+    compare(head, message, tools).map_err(|text| Refusal::mismatch(message.id(), &text))
+}
+
+fn compare(head: &Head<'_>, message: &Message, tools: &ToolHeaders) -> Result<(), String> {
+    let method = message.method().unwrap_or_default();
+    match value("Mcp-Method", head.method)? {
+        Some(said) if said == method => {}
+        Some(said) => return Err(differs("Mcp-Method", &said, method)),
+        None => return Err("the Mcp-Method header is missing".into()),
+    }
+    let Some(member) = named_by(method) else {
+        return Ok(());
+    };
+    let params = Params::of(message);
+    let named = params.text(member);
+    match (value("Mcp-Name", head.name)?.map(decode), &named) {
+        (None, None) => {}
+        (Some(None), _) => return Err("the Mcp-Name header is no valid base64".into()),
+        (Some(Some(said)), Some(named)) if said == *named => {}
+        (Some(Some(said)), named) => {
+            return Err(differs(
+                "Mcp-Name",
+                &said,
+                named.as_deref().unwrap_or("nothing"),
+            ));
+        }
+        (None, Some(_)) => return Err(format!("{method} goes with an Mcp-Name header")),
+    }
+    match (method, named) {
+        ("tools/call", Some(tool)) => compare_params(head, &tool, &params, tools),
+        _ => Ok(()),
+    }
+}
+
+/// The arguments that a tool's schema wants in headers. A header that no schema mentions is
+/// nobody's business.
+fn compare_params(
+    head: &Head<'_>,
+    tool: &str,
+    params: &Params<'_>,
+    tools: &ToolHeaders,
+) -> Result<(), String> {
+    let Some(wanted) = tools.of(tool) else {
+        return Ok(());
+    };
+    let arguments = params.arguments();
+    for (header, path) in wanted {
+        let field = head
+            .params
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(header))
+            .map_or(Field::Absent, |(_, field)| *field);
+        let full = format!("Mcp-Param-{header}");
+        let said = value(&full, field)?.map(decode);
+        let argument = path
+            .iter()
+            .try_fold(&arguments, |value, step| value.get(step))
+            .and_then(primitive);
+        match (said, argument) {
+            (None, None) => {}
+            (Some(None), _) => return Err(format!("the {full} header is no valid base64")),
+            (Some(Some(said)), Some(argument)) if said == argument => {}
+            (Some(Some(said)), argument) => {
+                let argument = argument.unwrap_or_else(|| "nothing".into());
+                return Err(differs(&full, &said, &argument));
+            }
+            (None, Some(_)) => {
+                return Err(format!("the argument goes with a {full} header"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn value<'a>(name: &str, field: Field<'a>) -> Result<Option<Cow<'a, str>>, String> {
+    match field {
+        Field::Absent => Ok(None),
+        Field::Many => Err(format!("the {name} header stands there twice")),
+        Field::One(bytes) => Ok(Some(String::from_utf8_lossy(bytes.trim_ascii()))),
+    }
+}
+
+/// Undoes `=?base64?…?=`, in which a value travels that a header cannot carry. `None`: it says
+/// that it is base64, and is not.
+fn decode(value: Cow<'_, str>) -> Option<String> {
+    let inner = value
+        .strip_prefix("=?base64?")
+        .and_then(|rest| rest.strip_suffix("?="));
+    match inner {
+        None => Some(value.into_owned()),
+        Some(inner) => String::from_utf8(BASE64_STANDARD.decode(inner).ok()?).ok(),
+    }
+}
+
+/// Which of a method's parameters is its name.
+fn named_by(method: &str) -> Option<&'static str> {
+    Some(match method {
+        "tools/call" | "prompts/get" => "name",
+        "resources/read" => "uri",
+        "tasks/get" | "tasks/update" | "tasks/cancel" => "taskId",
+        _ => return None,
+    })
+}
+
+fn primitive(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn differs(header: &str, said: &str, body: &str) -> String {
+    format!("the {header} header says {said}, the body says {body}")
+}
+
+#[derive(Default, Deserialize)]
+struct Params<'a> {
+    #[serde(borrow, default)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    uri: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "taskId")]
+    task: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    arguments: Option<&'a RawValue>,
+}
+
+impl<'a> Params<'a> {
+    fn of(message: &'a Message) -> Self {
+        message
+            .params()
+            .and_then(|params| serde_json::from_str(params).ok())
+            .unwrap_or_default()
+    }
+
+    fn text(&self, member: &str) -> Option<String> {
+        let value = match member {
+            "name" => self.name,
+            "uri" => self.uri,
+            _ => self.task,
+        };
+        serde_json::from_str(value?.get()).ok()
+    }
+
+    fn arguments(&self) -> Value {
+        self.arguments
+            .and_then(|value| serde_json::from_str(value.get()).ok())
+            .unwrap_or_default()
+    }
+}

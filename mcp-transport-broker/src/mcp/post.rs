@@ -1,0 +1,285 @@
+//! POST: one message of a client.
+
+use super::head::{Field, Head};
+use super::headers;
+use super::refusal::{
+    HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, MISSING_CAPABILITY,
+    Refusal, UNSUPPORTED_VERSION,
+};
+use super::tools::ToolHeaders;
+use super::version::{LEGACY, MODERN, is_legacy, modern};
+use crate::native::Era;
+use mcp_transport_core::{Id, Kind, Message};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// What a message that was posted means.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Post<'a> {
+    /// A legacy client begins: mint a session.
+    Initialize {
+        /// The version that it asks for.
+        version: String,
+    },
+    /// A message of a legacy client.
+    Legacy {
+        /// Its session.
+        session: &'a str,
+        /// Its version; 2025-03-26, if it does not say.
+        version: &'static str,
+    },
+    /// A request of a modern client.
+    Modern {
+        /// Its version.
+        version: &'static str,
+    },
+    /// A modern client's notification. Nothing relates it to a request, since each stands for
+    /// itself: it is accepted, and goes nowhere.
+    Aside,
+}
+
+/// What a message on the endpoint means.
+///
+/// # Errors
+/// What to answer instead; nobody else hears of the message.
+pub fn post<'a>(
+    head: &Head<'a>,
+    message: &Message,
+    tools: &ToolHeaders,
+) -> Result<Post<'a>, Refusal> {
+    if let Some(answer) = message.to_answer() {
+        return Err(Refusal {
+            status: 400,
+            body: answer.into_bytes(),
+            allow: None,
+        });
+    }
+    let accept = head.accept();
+    if !accept.json && !accept.sse {
+        return Err(Refusal::not_acceptable(message.id()));
+    }
+    if is_of_a_session(head) {
+        return legacy(head, message);
+    }
+    let said = Said::of(message);
+    let modern_header = head.version().is_some_and(|version| version >= MODERN[0]);
+    match message.kind() {
+        Kind::Request { method, .. } => {
+            let discovers = method == "server/discover";
+            if said.version.is_some() || modern_header || discovers {
+                return modern_request(head, message, &said, tools);
+            }
+            if method == "initialize" {
+                return initialize(head, message);
+            }
+            legacy(head, message)
+        }
+        Kind::Notification { .. } if modern_header => {
+            headers::check(head, message, tools)?;
+            Ok(Post::Aside)
+        }
+        Kind::Response { .. } if modern_header => {
+            let text = "nobody asked: in this version a server sends no requests";
+            Err(Refusal::new(400, None, INVALID_REQUEST, text))
+        }
+        _ => legacy(head, message),
+    }
+}
+
+/// The HTTP status that goes with an answer of the host's.
+///
+/// Legacy clients get 200 with every answer. Modern ones get the status that their specification
+/// gives to some errors.
+pub fn status(era: Era, answer: &Message) -> u16 {
+    let Kind::Response { is_error: true, .. } = answer.kind() else {
+        return 200;
+    };
+    if era == Era::Legacy {
+        return 200;
+    }
+    let code = answer
+        .body()
+        .and_then(|body| serde_json::from_str::<Code>(body).ok());
+    match code.map(|body| body.code) {
+        Some(METHOD_NOT_FOUND) => 404,
+        Some(HEADER_MISMATCH | MISSING_CAPABILITY | UNSUPPORTED_VERSION) => 400,
+        _ => 200,
+    }
+}
+
+/// A session and a version that has sessions, so that no body needs to be looked into.
+fn is_of_a_session(head: &Head<'_>) -> bool {
+    let legacy = match head.version {
+        Field::Absent => true,
+        field => field.text().is_some_and(is_legacy),
+    };
+    legacy && !matches!(head.session, Field::Absent)
+}
+
+fn initialize(head: &Head<'_>, message: &Message) -> Result<Post<'static>, Refusal> {
+    let id = message.id();
+    let params = message
+        .params()
+        .and_then(|params| serde_json::from_str::<Initialize>(params).ok());
+    let Some(Initialize { protocol_version }) = params else {
+        let text = "initialize names no protocolVersion";
+        return Err(Refusal::new(400, id, INVALID_PARAMS, text));
+    };
+    if let Some(header) = head.version() {
+        if header != protocol_version {
+            let text = format!(
+                "the MCP-Protocol-Version header says {header}, initialize says {protocol_version}"
+            );
+            return Err(Refusal::new(400, id, INVALID_REQUEST, &text));
+        }
+    }
+    if message.method() != Some("initialize") {
+        return Err(Refusal::session_missing(id));
+    }
+    Ok(Post::Initialize {
+        version: protocol_version,
+    })
+}
+
+fn legacy<'a>(head: &Head<'a>, message: &Message) -> Result<Post<'a>, Refusal> {
+    let id = message.id();
+    let version = match (head.version, head.version()) {
+        (Field::Absent, _) => "2025-03-26",
+        (_, Some(said)) => match LEGACY.into_iter().find(|known| *known == said) {
+            Some(known) => known,
+            None => return Err(Refusal::version_unknown(id)),
+        },
+        (_, None) => return Err(Refusal::version_unknown(id)),
+    };
+    if message.method() == Some("initialize") {
+        // A client that begins again; its former session ends by itself.
+        return initialize(head, message);
+    }
+    let session = head
+        .session
+        .text()
+        .ok_or_else(|| Refusal::session_missing(id))?;
+    Ok(Post::Legacy { session, version })
+}
+
+fn modern_request(
+    head: &Head<'_>,
+    message: &Message,
+    said: &Said,
+    tools: &ToolHeaders,
+) -> Result<Post<'static>, Refusal> {
+    let id = message.id();
+    let version = match &said.version {
+        Some(version) if said.capabilities => version,
+        _ => return Err(meta_missing(id, said)),
+    };
+    match head.version() {
+        Some(header) if header == version => {}
+        Some(header) => {
+            let text =
+                format!("the MCP-Protocol-Version header says {header}, _meta says {version}");
+            return Err(Refusal::mismatch(id, &text));
+        }
+        None => {
+            let text = "the MCP-Protocol-Version header is missing, or stands there twice";
+            return Err(Refusal::mismatch(id, text));
+        }
+    }
+    let Some(version) = modern(version) else {
+        return Err(version_unsupported(id, version));
+    };
+    headers::check(head, message, tools)?;
+    let method = message.method().unwrap_or_default();
+    if REMOVED.contains(&method) {
+        let text = format!("{method} left MCP in {version}");
+        return Err(Refusal::new(404, id, METHOD_NOT_FOUND, &text));
+    }
+    Ok(Post::Modern { version })
+}
+
+/// Methods of a session; where each request stands for itself, there are none.
+const REMOVED: [&str; 5] = [
+    "initialize",
+    "ping",
+    "logging/setLevel",
+    "resources/subscribe",
+    "resources/unsubscribe",
+];
+
+fn meta_missing(id: Option<&Id>, said: &Said) -> Refusal {
+    let mut missing = Vec::new();
+    if said.version.is_none() {
+        missing.push(VERSION_KEY);
+    }
+    if !said.capabilities {
+        missing.push(CAPABILITIES_KEY);
+    }
+    let text = format!("the request's _meta lacks {}", missing.join(" and "));
+    Refusal::new(400, id, INVALID_PARAMS, &text)
+}
+
+fn version_unsupported(id: Option<&Id>, requested: &str) -> Refusal {
+    #[derive(Serialize)]
+    struct Data<'a> {
+        supported: &'a [&'a str],
+        requested: &'a str,
+    }
+    let data = Data {
+        supported: &MODERN,
+        requested,
+    };
+    let text = format!("requests of version {requested} are not understood here");
+    Refusal::with_data(400, id, UNSUPPORTED_VERSION, &text, Some(data))
+}
+
+const VERSION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
+const CAPABILITIES_KEY: &str = "io.modelcontextprotocol/clientCapabilities";
+
+/// What `_meta` says about the request.
+#[derive(Debug, Default)]
+struct Said {
+    version: Option<String>,
+    capabilities: bool,
+}
+
+impl Said {
+    fn of(message: &Message) -> Self {
+        #[derive(Deserialize)]
+        struct Params<'a> {
+            #[serde(borrow, rename = "_meta")]
+            meta: Option<&'a RawValue>,
+        }
+        #[derive(Deserialize)]
+        struct Meta<'a> {
+            #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
+            version: Option<&'a RawValue>,
+            #[serde(borrow, rename = "io.modelcontextprotocol/clientCapabilities")]
+            capabilities: Option<&'a RawValue>,
+        }
+        let meta = message
+            .params()
+            .and_then(|params| serde_json::from_str::<Params<'_>>(params).ok())
+            .and_then(|params| params.meta)
+            .and_then(|meta| serde_json::from_str::<Meta<'_>>(meta.get()).ok());
+        meta.map_or_else(Self::default, |meta| Self {
+            version: meta
+                .version
+                .and_then(|value| serde_json::from_str(value.get()).ok()),
+            capabilities: meta
+                .capabilities
+                .is_some_and(|value| value.get().starts_with('{')),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Initialize {
+    #[serde(rename = "protocolVersion")]
+    protocol_version: String,
+}
+
+#[derive(Deserialize)]
+struct Code {
+    code: i32,
+}

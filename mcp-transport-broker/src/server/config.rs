@@ -1,0 +1,169 @@
+//! What a server is told.
+
+use crate::broker;
+use mcp_transport_core::guard::{NotAToken, Origin, Token};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The settings of a [`Server`](super::Server).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServerConfig {
+    /// What a host must present.
+    pub(super) token: Secret,
+    /// The limits and times of the broker itself.
+    pub broker: broker::Config,
+    /// The origins of web pages that may use it, besides its own. None by default.
+    pub origins: Vec<Origin>,
+    /// The paths of the MCP endpoint. `/mcp` and `/` by default.
+    pub endpoints: Vec<String>,
+    /// What posts of clients mean. MCP by default.
+    pub clients: Clients,
+    /// The paths on which a WebSocket upgrade goes on to the host. None by default.
+    pub tunnel_paths: Vec<String>,
+    /// Tunnels at once. Default 64; more are refused with 503.
+    pub tunnels: usize,
+    /// Where catalogues are kept, a file for each port and project, readable by the owner alone. At
+    /// the start the port's newest is taken. `None`, the default: they last as long as the process.
+    pub state_dir: Option<PathBuf>,
+    /// Connections at once, of clients and hosts. Default 8,192; more are closed at once.
+    pub connections: usize,
+    /// The bytes of bodies that are being received, of all connections together. Default 256 MiB;
+    /// beyond it a request is refused with 503.
+    pub receiving: usize,
+    /// When a client that accepts an event stream gets its head at the latest. Default 5 s; until
+    /// then an answer can still come as plain JSON.
+    pub head_after: Duration,
+    /// How often a stream on which nothing happens gets a comment. Default 15 s.
+    pub comment_every: Duration,
+}
+
+/// What hosts present, and what a broker proves itself with.
+#[derive(Clone)]
+pub(super) struct Secret {
+    pub(super) token: Token,
+    pub(super) text: Box<str>,
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.token.fmt(f)
+    }
+}
+
+/// What posts of clients mean.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Clients {
+    /// This is an MCP endpoint, of both eras: with sessions, event streams and headers that are
+    /// checked.
+    #[default]
+    Mcp,
+    /// Bodies go to the host as they are, and its answers come back as they are: no sessions, no
+    /// streams. A post on any path is a client's.
+    Forward,
+}
+
+impl ServerConfig {
+    /// The defaults, and the token that hosts must present: the text of a token file as it is.
+    ///
+    /// # Errors
+    /// Where that cannot be a token.
+    pub fn new(token: &str) -> Result<Self, NotAToken> {
+        Ok(Self {
+            token: Secret {
+                token: token.parse()?,
+                text: token.trim_ascii().into(),
+            },
+            broker: broker::Config::default(),
+            origins: Vec::new(),
+            endpoints: vec!["/mcp".into(), "/".into()],
+            clients: Clients::Mcp,
+            tunnel_paths: Vec::new(),
+            tunnels: 64,
+            state_dir: None,
+            connections: 8_192,
+            receiving: 256 * 1024 * 1024,
+            head_after: Duration::from_secs(5),
+            comment_every: Duration::from_secs(15),
+        })
+    }
+
+    /// Sets the limits and times of the broker itself.
+    #[must_use]
+    pub fn broker(mut self, broker: broker::Config) -> Self {
+        self.broker = broker;
+        self
+    }
+
+    /// Lets the pages of one more origin in.
+    #[must_use]
+    pub fn allow_origin(mut self, origin: Origin) -> Self {
+        self.origins.push(origin);
+        self
+    }
+
+    /// Sets the paths of the MCP endpoint.
+    #[must_use]
+    pub fn endpoints(mut self, paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.endpoints = paths.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets what posts of clients mean.
+    #[must_use]
+    pub fn clients(mut self, clients: Clients) -> Self {
+        self.clients = clients;
+        self
+    }
+
+    /// Adds a path on which a WebSocket upgrade goes on to the host.
+    #[must_use]
+    pub fn tunnel_path(mut self, path: impl Into<String>) -> Self {
+        self.tunnel_paths.push(path.into());
+        self
+    }
+
+    /// Sets how many tunnels there may be at once.
+    #[must_use]
+    pub fn tunnels(mut self, tunnels: usize) -> Self {
+        self.tunnels = tunnels;
+        self
+    }
+
+    /// Sets where catalogues are kept.
+    #[must_use]
+    pub fn state_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.state_dir = Some(directory.into());
+        self
+    }
+
+    /// Sets how many connections there may be at once.
+    #[must_use]
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.connections = connections;
+        self
+    }
+
+    /// Sets how many bytes of bodies may be on their way in at once.
+    #[must_use]
+    pub fn receiving(mut self, bytes: usize) -> Self {
+        self.receiving = bytes;
+        self
+    }
+
+    /// Sets when a client that accepts an event stream gets its head at the latest.
+    #[must_use]
+    pub fn head_after(mut self, wait: Duration) -> Self {
+        self.head_after = wait;
+        self
+    }
+
+    /// Sets how often a stream on which nothing happens gets a comment.
+    #[must_use]
+    pub fn comment_every(mut self, interval: Duration) -> Self {
+        self.comment_every = interval;
+        self
+    }
+}

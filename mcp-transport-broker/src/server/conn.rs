@@ -1,0 +1,240 @@
+//! What is known of one connection, beside its bytes.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the shell that watches over connections"
+)]
+
+use super::handed::Handed;
+use super::hub::Hub;
+use super::tunnel::Tunnel;
+use crate::broker::{ClientId, Lease};
+use crate::native::{Era, Meet};
+use mcp_transport_core::guard::HEAD_TIMEOUT;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// A connection without a request is closed after this: 5 min.
+pub(super) const IDLE: Duration = Duration::from_secs(300);
+
+/// After this long without a request, a connection's buffers are given back: 2 s.
+pub(super) const SETTLED: Duration = Duration::from_secs(2);
+
+/// A reader that takes nothing for this long is cut off: 5 min.
+const STALLED: Duration = Duration::from_secs(300);
+
+/// One connection. Its end is the end of what depends on it.
+pub(crate) struct Conn {
+    hub: Arc<Hub>,
+    state: Mutex<State>,
+    killed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    /// The socket takes nothing since then.
+    blocked: Option<Instant>,
+    /// A modern client's lane.
+    lane: Option<(ClientId, &'static str)>,
+    /// The lease that it last spoke for.
+    lease: Option<Lease>,
+    /// What a pull got, and has not been written.
+    handed: Option<Handed>,
+    /// After its answer it goes on as bytes.
+    tunnel: Option<Tunnel>,
+}
+
+/// Where in a request a connection is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    /// No request, since then.
+    Idle(Instant),
+    /// The head of one is coming, since then.
+    Head(Instant),
+    /// It is being answered.
+    Busy,
+    /// The whole answer is with the writer.
+    Answered,
+}
+
+/// What to do about a connection that does nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Check {
+    /// Nothing, until then; or at all.
+    Wait(Option<Instant>),
+    /// It has been quiet for a while: give its buffers back.
+    Settle,
+    /// Close it.
+    Close(&'static str),
+}
+
+impl Conn {
+    pub(super) fn new(hub: Arc<Hub>) -> Arc<Self> {
+        Arc::new(Self {
+            hub,
+            state: Mutex::new(State {
+                phase: Phase::Head(Instant::now()),
+                blocked: None,
+                lane: None,
+                lease: None,
+                handed: None,
+                tunnel: None,
+            }),
+            killed: Notify::new(),
+        })
+    }
+
+    /// Its bytes are looked at from now on.
+    pub(super) fn begins_to_read(&self) {
+        self.lock().phase = Phase::Head(Instant::now());
+    }
+
+    /// Bytes came.
+    pub(super) fn read(&self) {
+        let mut state = self.lock();
+        if let Phase::Idle(_) = state.phase {
+            state.phase = Phase::Head(Instant::now());
+        }
+    }
+
+    /// A head is complete.
+    pub(super) fn begins(&self) {
+        self.lock().phase = Phase::Busy;
+    }
+
+    /// The answer is with the writer, or will never be.
+    pub(super) fn answered(&self) {
+        self.lock().phase = Phase::Answered;
+    }
+
+    /// Everything is with the operating system.
+    pub(super) fn flushed(&self) {
+        let mut state = self.lock();
+        if state.phase == Phase::Answered {
+            state.phase = Phase::Idle(Instant::now());
+        }
+        if let Some(handed) = state.handed.take() {
+            handed.written();
+        }
+    }
+
+    /// The socket takes nothing more, or does again.
+    pub(super) fn blocked(&self, blocked: bool) {
+        let mut state = self.lock();
+        match (blocked, state.blocked) {
+            (true, None) => state.blocked = Some(Instant::now()),
+            (false, Some(_)) => state.blocked = None,
+            _ => {}
+        }
+    }
+
+    /// A pull's answer is with the writer; until it is flushed, it can be given back.
+    pub(super) fn hands(&self, handed: Handed) {
+        let former = self.lock().handed.replace(handed);
+        // Not under the lock: what is given back goes to the hub.
+        drop(former);
+    }
+
+    /// After its answer it goes on as bytes.
+    pub(super) fn tunnels(&self, tunnel: Tunnel) {
+        self.lock().tunnel = Some(tunnel);
+    }
+
+    pub(super) fn tunnel(&self) -> Option<Tunnel> {
+        self.lock().tunnel.take()
+    }
+
+    /// What to do now.
+    pub(super) fn check(&self) -> Check {
+        let (now, state) = (Instant::now(), self.lock());
+        let due = match state.phase {
+            Phase::Idle(since) if now >= since + SETTLED => return Check::Settle,
+            Phase::Idle(since) => Some(since + SETTLED),
+            Phase::Head(since) if now >= since + HEAD_TIMEOUT => {
+                return Check::Close("the head of a request did not come in time");
+            }
+            Phase::Head(since) => Some(since + HEAD_TIMEOUT),
+            Phase::Busy | Phase::Answered => None,
+        };
+        match state.blocked.map(|since| since + STALLED) {
+            Some(stalled) if now >= stalled => Check::Close("the reader has stalled"),
+            Some(stalled) => Check::Wait(Some(due.map_or(stalled, |due| due.min(stalled)))),
+            None => Check::Wait(due),
+        }
+    }
+
+    /// Cuts it off.
+    pub(super) fn kill(&self) {
+        self.killed.notify_one();
+    }
+
+    pub(super) async fn killed(&self) {
+        self.killed.notified().await;
+    }
+
+    /// The modern client that this connection is.
+    pub(super) fn lane(&self, version: &'static str) -> Result<ClientId, crate::broker::Refusal> {
+        let former = self.lock().lane;
+        if let Some((client, _)) = former.filter(|(_, known)| *known == version) {
+            return Ok(client);
+        }
+        let meet = Meet {
+            era: Era::Modern,
+            version: version.to_owned(),
+        };
+        let client = self.hub.meet(meet)?;
+        self.lock().lane = Some((client, version));
+        if let Some((former, _)) = former {
+            self.hub.gone(former);
+        }
+        Ok(client)
+    }
+
+    /// This connection speaks for a lease.
+    pub(crate) fn speaks_for(&self, lease: Lease) {
+        let former = self.lock().lease.replace(lease);
+        if former != Some(lease) {
+            self.hub.connection(former, Some(lease));
+        }
+    }
+
+    /// It is over.
+    fn end(&self) {
+        let (lane, lease, handed) = {
+            let mut state = self.lock();
+            (state.lane.take(), state.lease.take(), state.handed.take())
+        };
+        drop(handed);
+        if let Some((client, _)) = lane {
+            self.hub.gone(client);
+        }
+        if lease.is_some() {
+            self.hub.connection(lease, None);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .expect("nobody panics with a connection's state in hand")
+    }
+}
+
+/// Ends a connection, however its task ends.
+#[derive(Debug)]
+pub(super) struct End(pub(super) Arc<Conn>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+impl fmt::Debug for Conn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conn").finish_non_exhaustive()
+    }
+}

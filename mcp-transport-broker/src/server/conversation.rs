@@ -1,0 +1,169 @@
+//! One connection, from its accept to its end.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the shell that waits for connections"
+)]
+
+use super::answer::Answer;
+use super::conn::{Check, Conn, End, IDLE};
+use super::route::{self, Shared};
+use super::tunnel::{self, Tunnel};
+use super::wire::Wire;
+use bytes::Bytes;
+use hyper::server::conn::http1::{self, Parts};
+use hyper::service::service_fn;
+use mcp_transport_core::guard::{HEAD_TIMEOUT, MAX_HEAD};
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// What a client may still send after its last answer, and for how long: so that the answer is not
+/// lost to the reset that unread bytes cause.
+const LINGER: Duration = Duration::from_millis(500);
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// Serves a connection until it ends.
+pub(super) async fn converse(shared: Arc<Shared>, mut stream: TcpStream) {
+    let conn = Conn::new(shared.hub().clone());
+    let _end = End(conn.clone());
+    let mut first = HEAD_TIMEOUT;
+    let mut early = Bytes::new();
+    loop {
+        // Nothing is set up for a connection that says nothing.
+        if early.is_empty() {
+            let readable = tokio::select! {
+                readable = timeout(first, stream.readable()) => matches!(readable, Ok(Ok(()))),
+                () = conn.killed() => false,
+                () = shared.stopped() => false,
+            };
+            if !readable {
+                return;
+            }
+        }
+        first = IDLE;
+        match serve(&shared, &conn, stream, early).await {
+            Next::Again(rest) => (stream, early) = (rest.stream, rest.early),
+            Next::Tunnel(rest, tunnel) => {
+                return tunnel::copy(rest.stream, rest.early, tunnel).await;
+            }
+            Next::Linger(rest) => return linger(rest.stream).await,
+            Next::Over => return,
+        }
+    }
+}
+
+enum Next {
+    Again(Rest),
+    Tunnel(Rest, Tunnel),
+    Linger(Rest),
+    Over,
+}
+
+/// What is left of a connection without HTTP.
+struct Rest {
+    stream: TcpStream,
+    early: Bytes,
+}
+
+impl<S> From<Parts<Wire, S>> for Rest {
+    fn from(parts: Parts<Wire, S>) -> Self {
+        Self {
+            stream: parts.io.into_stream(),
+            early: parts.read_buf,
+        }
+    }
+}
+
+/// Boxed: an idle connection has no room reserved for a request.
+type Answering = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+
+async fn serve(shared: &Arc<Shared>, conn: &Arc<Conn>, stream: TcpStream, early: Bytes) -> Next {
+    conn.begins_to_read();
+    let service = service_fn({
+        let (shared, conn) = (shared.clone(), conn.clone());
+        move |request| {
+            conn.begins();
+            let answer = route::answer(shared.clone(), conn.clone(), request);
+            Box::pin(async move { Ok(answer.await) }) as Answering
+        }
+    });
+    let wire = Wire::new(stream, conn.clone(), early);
+    let mut http = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(wire, service);
+    let mut timer = pin!(tokio::time::sleep(HEAD_TIMEOUT));
+    let mut stopped = pin!(shared.stopped());
+    let mut killed = pin!(conn.killed());
+    let mut stopping = false;
+    let ended = std::future::poll_fn(|cx| {
+        if killed.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ended::Close("its reader does not read"));
+        }
+        if !stopping && stopped.as_mut().poll(cx).is_ready() {
+            stopping = true;
+            Pin::new(&mut http).graceful_shutdown();
+        }
+        if let Poll::Ready(ended) = http.poll_without_shutdown(cx) {
+            return Poll::Ready(Ended::Http(ended));
+        }
+        loop {
+            let due = match conn.check() {
+                Check::Wait(None) => return Poll::Pending,
+                Check::Wait(Some(due)) => due,
+                Check::Settle => return Poll::Ready(Ended::Settle),
+                Check::Close(why) => return Poll::Ready(Ended::Close(why)),
+            };
+            // A timer that is early only asks again: it need not be set for each request.
+            if due < timer.deadline() || timer.is_elapsed() {
+                timer.as_mut().reset(due);
+            }
+            std::task::ready!(timer.as_mut().poll(cx));
+        }
+    })
+    .await;
+    match ended {
+        Ended::Settle => Next::Again(http.into_parts().into()),
+        Ended::Close(why) => {
+            tracing::debug!(why, "a connection was closed");
+            Next::Over
+        }
+        Ended::Http(Err(error)) => {
+            tracing::debug!(%error, "a connection ended badly");
+            match error.is_parse() || error.is_parse_too_large() {
+                true => Next::Linger(http.into_parts().into()),
+                false => Next::Over,
+            }
+        }
+        Ended::Http(Ok(())) => match conn.tunnel() {
+            Some(tunnel) => Next::Tunnel(http.into_parts().into(), tunnel),
+            None => Next::Linger(http.into_parts().into()),
+        },
+    }
+}
+
+enum Ended {
+    Http(hyper::Result<()>),
+    Settle,
+    Close(&'static str),
+}
+
+async fn linger(mut stream: TcpStream) {
+    let drain = async {
+        stream.shutdown().await?;
+        let (mut read, mut buffer) = (0, [0; 4096]);
+        while read < LINGER_BYTES {
+            match stream.read(&mut buffer).await? {
+                0 => break,
+                bytes => read += bytes,
+            }
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    let _ = timeout(LINGER, drain).await;
+}

@@ -1,0 +1,562 @@
+//! The broker's state among its connections, and the one function that touches it.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the shell around the broker's state: its clock and its timer"
+)]
+
+use super::conn::Conn;
+use super::handed::Handed;
+use super::outbox::{Outbox, Reader, outbox};
+use super::parked::{Parked, Seats};
+use super::waiting::Watched;
+use crate::broker::{
+    Ask, Attachment, Broker, ClientId, Granted, Handout, Lease, Operation, Output, Pushed, Refusal,
+    Snapshot, Status, Ticket,
+};
+use crate::mcp::{EventId, Kept, StreamId, Streams, ToolHeaders};
+use crate::native::{Detach, Era, Meet, Refused, Word};
+use mcp_transport_core::Message;
+use mcp_transport_core::keepalive::SleepWatch;
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::{Notify, oneshot, watch};
+
+/// How often the clocks are compared at least, to notice that the machine slept.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Everything that a connection can do to the broker.
+///
+/// Nothing here waits, and nothing is written to a socket under the lock: what is to be written is
+/// put into the outbox of whoever writes.
+pub(crate) struct Hub {
+    me: Weak<Self>,
+    state: Mutex<State>,
+    /// The timer is to be armed anew.
+    rearm: Notify,
+    /// Where the host that is attached takes upgrades.
+    tunnel: watch::Sender<Option<SocketAddr>>,
+    /// What is to be kept on disk.
+    catalogue: watch::Sender<Option<Snapshot>>,
+}
+
+struct State {
+    broker: Broker,
+    streams: Streams,
+    outboxes: HashMap<StreamId, Outbox>,
+    /// The streams that sessions have open by GET, and those that are over as soon as they end.
+    gets: HashMap<StreamId, ClientId>,
+    seats: Seats,
+    /// The lease whose tunnel is published.
+    tunnelled: Option<Lease>,
+    tools: Arc<ToolHeaders>,
+    /// When the timer is armed for.
+    armed: Option<Instant>,
+}
+
+/// A client's call, taken.
+pub(super) struct Asked {
+    pub(super) reader: Reader,
+    pub(super) watched: Watched,
+}
+
+/// A session's stream, open.
+pub(super) struct Opened {
+    pub(super) reader: Reader,
+    pub(super) watched: Watched,
+    /// It goes on where it broke.
+    pub(super) resumed: bool,
+}
+
+impl Hub {
+    pub(super) fn new(mut broker: Broker, kept: Option<Snapshot>) -> Arc<Self> {
+        let mut tools = ToolHeaders::default();
+        if let Some(kept) = kept {
+            tools = tool_headers(&kept);
+            broker.restore(kept);
+        }
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            state: Mutex::new(State {
+                broker,
+                streams: Streams::new(),
+                outboxes: HashMap::new(),
+                gets: HashMap::new(),
+                seats: Seats::default(),
+                tunnelled: None,
+                tools: Arc::new(tools),
+                armed: None,
+            }),
+            rearm: Notify::new(),
+            tunnel: watch::Sender::new(None),
+            catalogue: watch::Sender::new(None),
+        })
+    }
+
+    // --- clients ---
+
+    /// A client is there.
+    pub(crate) fn meet(&self, meet: Meet) -> Result<ClientId, Refusal> {
+        self.touch(|state, now| {
+            let is_legacy = meet.era == Era::Legacy;
+            let client = state.broker.meet(now, meet)?;
+            if is_legacy {
+                state.streams.begin(client);
+            }
+            Ok(client)
+        })
+    }
+
+    /// A legacy client begins: who it is, and the name of its session.
+    pub(super) fn begin(&self, version: String) -> Result<(ClientId, String), Refusal> {
+        let meet = Meet {
+            era: Era::Legacy,
+            version,
+        };
+        let client = self.meet(meet)?;
+        let name = self.touch(|state, _| state.broker.session_name(client).map(str::to_owned));
+        match name {
+            Some(name) => Ok((client, name)),
+            None => Err(Refusal::UnknownClient(client)),
+        }
+    }
+
+    /// The client whose session has this name.
+    pub(super) fn session(&self, name: &str) -> Option<ClientId> {
+        self.touch(|state, _| state.broker.session(name))
+    }
+
+    /// A client is gone.
+    pub(crate) fn gone(&self, client: ClientId) {
+        self.touch(|state, now| {
+            state.broker.gone(now, client);
+            state.over(client);
+        });
+    }
+
+    /// A client's request. `streams`: it takes an event stream; `resumable`: and may come back
+    /// for it.
+    pub(super) fn ask(
+        self: &Arc<Self>,
+        conn: &Arc<Conn>,
+        client: ClientId,
+        request: Message,
+        ask: Ask,
+        form: Form,
+    ) -> Result<Asked, Refusal> {
+        let (outbox, reader) = outbox(conn);
+        let stream = self.touch(|state, now| {
+            let ticket = state.broker.ask(now, client, request, ask)?;
+            let stream = state
+                .streams
+                .request(client, ticket, form.streams, form.resumable);
+            state.outboxes.insert(stream, outbox);
+            Ok::<_, Refusal>(stream)
+        })?;
+        let watched = Watched::call(self.clone(), stream, form);
+        Ok(Asked { reader, watched })
+    }
+
+    /// What a client says that nobody answers.
+    pub(super) fn tell(&self, client: ClientId, message: Message) -> Result<(), Refusal> {
+        self.touch(|state, now| state.broker.tell(now, client, message))
+    }
+
+    /// A session's client opens a stream.
+    pub(super) fn open(
+        self: &Arc<Self>,
+        conn: &Arc<Conn>,
+        client: ClientId,
+        after: Option<EventId>,
+    ) -> Opened {
+        let (outbox, reader) = outbox(conn);
+        let resumed = self.touch(|state, now| {
+            let resumed = state.streams.get(client, after);
+            if let Some(ends) = resumed.ends {
+                state.outboxes.remove(&ends);
+                state.gets.remove(&ends);
+            }
+            let ended = resumed.events.iter().any(|event| event.last);
+            for event in &resumed.events {
+                outbox.push(event.clone());
+            }
+            if !ended {
+                state.outboxes.insert(resumed.stream, outbox);
+            }
+            state.gets.insert(resumed.stream, client);
+            state.count_streams(now, client);
+            resumed
+        });
+        Opened {
+            resumed: after.is_some_and(|after| after.stream == resumed.stream),
+            watched: Watched::stream(self.clone(), resumed.stream),
+            reader,
+        }
+    }
+
+    /// A stream's reader has everything.
+    pub(super) fn done(&self, stream: StreamId) {
+        self.touch(|state, now| {
+            state.streams.done(stream);
+            state.closed(now, stream);
+        });
+    }
+
+    /// A stream's reader is gone. `broke`: it knows event ids, and may come back. A call that no
+    /// host has yet is withdrawn, one that runs is cancelled where that is what hanging up means.
+    pub(super) fn lost(&self, stream: StreamId, broke: bool, cancels: bool) {
+        self.touch(|state, now| {
+            let open = state.streams.lost(stream, broke);
+            state.closed(now, stream);
+            let Some(ticket) = open else {
+                return;
+            };
+            if cancels || state.broker.is_queued(ticket) {
+                state.broker.hang_up(now, ticket);
+                state.streams.done(stream);
+            }
+        });
+    }
+
+    /// The schemas' headers of the host's tools.
+    pub(super) fn tools(&self) -> Arc<ToolHeaders> {
+        self.touch(|state, _| state.tools.clone())
+    }
+
+    /// What is known of an operation.
+    pub(super) fn operation(&self, id: &str) -> Operation {
+        self.touch(|state, _| state.broker.operation(id))
+    }
+
+    // --- the host ---
+
+    /// A host attaches. `tunnel`: where it takes upgrades.
+    pub(crate) fn attach(
+        &self,
+        attachment: Attachment,
+        tunnel: Option<SocketAddr>,
+    ) -> Result<Granted, Refused> {
+        self.touch(|state, now| {
+            let granted = state.broker.attach(now, attachment)?;
+            state.tunnelled = Some(granted.lease);
+            self.tunnel.send_replace(tunnel);
+            Ok(granted)
+        })
+    }
+
+    /// The lease with this name, which was heard of just now.
+    pub(crate) fn lease(&self, name: &str) -> Result<Lease, Refused> {
+        self.touch(|state, now| {
+            let lease = state.broker.lease(name)?;
+            state.broker.heard(now, lease);
+            Ok(lease)
+        })
+    }
+
+    /// What there is for a host now.
+    pub(crate) fn pull(self: &Arc<Self>, lease: Lease, max: usize) -> Handed {
+        let (seq, handouts) = self.touch(|state, now| state.pull(now, lease, max));
+        Handed::new(self.clone(), lease, seq, handouts)
+    }
+
+    /// What there is for a host, or will be. The oldest pull is served first.
+    ///
+    /// # Errors
+    /// The lease ended meanwhile.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives back what it got.
+    pub(crate) async fn park(
+        self: &Arc<Self>,
+        lease: Lease,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Handed, Refused> {
+        let (sender, mut receiver) = oneshot::channel();
+        self.touch(|state, now| {
+            state.seats.park(Parked { lease, max, sender });
+            state.serve(now, &self.me);
+        });
+        let waited = tokio::time::timeout(wait, &mut receiver).await;
+        let served = match waited {
+            Ok(served) => served.ok(),
+            // What came in this very moment is not lost.
+            Err(_) => {
+                receiver.close();
+                match receiver.try_recv() {
+                    Ok(served) => Some(served),
+                    Err(_) => Some(Ok(Handed::new(self.clone(), lease, None, Vec::new()))),
+                }
+            }
+        };
+        served.unwrap_or_else(|| Err(ended()))
+    }
+
+    /// A pull's answer was not written.
+    pub(super) fn unpull(&self, lease: Lease, seq: Option<u64>, handouts: Vec<Handout>) {
+        self.touch(|state, now| state.unpull(now, lease, seq, handouts));
+    }
+
+    /// A host's answer.
+    pub(crate) fn answer(&self, lease: Lease, ticket: Ticket, message: Message) -> Pushed {
+        self.touch(|state, now| state.broker.answer(now, lease, ticket, message))
+    }
+
+    /// A host says something to a client.
+    pub(crate) fn say(
+        &self,
+        lease: Lease,
+        client: ClientId,
+        about: Option<Ticket>,
+        message: Message,
+    ) {
+        self.touch(|state, now| state.broker.say(now, lease, client, about, message));
+    }
+
+    /// A host has begun.
+    pub(crate) fn started(&self, lease: Lease, ticket: Ticket) {
+        self.touch(|state, _| state.broker.started(lease, ticket));
+    }
+
+    /// A host has ended what served a client.
+    pub(crate) fn closed(&self, lease: Lease, client: ClientId) {
+        self.touch(|state, now| state.broker.closed(now, lease, client));
+    }
+
+    /// A host goes.
+    pub(crate) fn detach(&self, lease: Lease, detach: &Detach) {
+        self.touch(|state, now| state.broker.detach(now, lease, detach));
+    }
+
+    /// A connection spoke for one lease, and now for another.
+    pub(super) fn connection(&self, from: Option<Lease>, to: Option<Lease>) {
+        self.touch(|state, now| {
+            for (lease, by) in [(to, true), (from, false)] {
+                if let Some(lease) = lease {
+                    let open = state.seats.connection(lease, by);
+                    state.broker.connections(now, lease, open);
+                }
+            }
+        });
+    }
+
+    // --- the rest ---
+
+    pub(super) fn status(&self) -> Status {
+        self.touch(|state, now| state.broker.status(now))
+    }
+
+    /// Answers everybody.
+    pub(super) fn shut_down(&self) {
+        self.touch(|state, now| {
+            state.broker.shut_down(now);
+        });
+        // What was settled has gone into its outboxes; what remains open, ends.
+        self.touch(|state, _| {
+            state.outboxes.clear();
+            state.seats.end_all();
+        });
+    }
+
+    /// Streams that have something to be read.
+    pub(super) fn tunnel(&self) -> watch::Receiver<Option<SocketAddr>> {
+        self.tunnel.subscribe()
+    }
+
+    pub(super) fn catalogue(&self) -> watch::Receiver<Option<Snapshot>> {
+        self.catalogue.subscribe()
+    }
+
+    /// Keeps time. Never ends.
+    pub(super) async fn keep_time(self: Arc<Self>) {
+        let clock = || tokio::time::Instant::now().into_std();
+        let mut watch = SleepWatch::new(clock(), SystemTime::now());
+        loop {
+            let due = self.touch(|state, _| {
+                state.armed = state.broker.poll_timeout();
+                state.armed
+            });
+            let look = clock() + LOOK;
+            let until = due.map_or(look, |due| due.min(look));
+            let fired = tokio::select! {
+                () = tokio::time::sleep_until(until.into()) => Some(until),
+                () = self.rearm.notified() => None,
+            };
+            let gap = watch.observe(clock(), SystemTime::now(), fired);
+            if let Some(gap) = gap {
+                tracing::info!(length = ?gap.length, "the machine slept; every budget gets that back");
+                self.touch(|state, _| state.broker.slept(gap.counted));
+            }
+            if fired.is_some() {
+                self.touch(|state, now| state.broker.handle_timeout(now));
+            }
+        }
+    }
+
+    /// Locks, acts, does what that asks for, and arms the timer: nothing else touches the state.
+    fn touch<R>(&self, act: impl FnOnce(&mut State, Instant) -> R) -> R {
+        let now = tokio::time::Instant::now().into_std();
+        let mut state = self
+            .state
+            .lock()
+            .expect("nobody panics with the state in hand");
+        let result = act(&mut state, now);
+        self.drain(&mut state, now);
+        let due = state.broker.poll_timeout();
+        // A timer that is early only asks again.
+        let rearm = due.is_some_and(|due| state.armed.is_none_or(|armed| due < armed));
+        if rearm {
+            state.armed = due;
+        }
+        drop(state);
+        if rearm {
+            self.rearm.notify_one();
+        }
+        result
+    }
+
+    /// Does what the broker wants done; all of it stays in memory.
+    fn drain(&self, state: &mut State, now: Instant) {
+        while let Some(output) = state.broker.poll_output() {
+            match output {
+                Output::Answer { ticket, message } => state.answer(ticket, message),
+                Output::Cancelled { ticket } => {
+                    let stream = state.streams.cancelled(ticket);
+                    stream.map(|stream| state.outboxes.remove(&stream));
+                }
+                Output::Tell {
+                    client,
+                    about,
+                    message,
+                } => state.tell(client, about, message),
+                Output::Ready => state.serve(now, &self.me),
+                Output::LeaseOver { lease } => {
+                    state.seats.over(lease);
+                    if state.tunnelled == Some(lease) {
+                        state.tunnelled = None;
+                        self.tunnel.send_replace(None);
+                    }
+                }
+                Output::Closed { client } => state.over(client),
+                Output::Catalogue(snapshot) => {
+                    state.tools = Arc::new(tool_headers(&snapshot));
+                    self.catalogue.send_replace(Some(snapshot));
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    fn answer(&mut self, ticket: Ticket, message: Message) {
+        if let Some(event) = self.streams.answer(ticket, message) {
+            if let Some(outbox) = self.outboxes.remove(&event.stream) {
+                outbox.push(event);
+            }
+        }
+    }
+
+    fn tell(&mut self, client: ClientId, about: Option<Ticket>, message: Message) {
+        match self.streams.tell(client, about, message) {
+            Kept::Out(event) => {
+                let stream = event.stream;
+                if let Some(outbox) = self.outboxes.get(&stream) {
+                    if !outbox.push(event) {
+                        tracing::warn!(%client, "a client that does not read was cut off");
+                        self.outboxes.remove(&stream);
+                    }
+                }
+            }
+            Kept::Waits => {}
+            Kept::Dropped => tracing::debug!(%client, "a message has nobody to go to"),
+        }
+    }
+
+    /// Gives pulls what there is, the oldest first.
+    fn serve(&mut self, now: Instant, hub: &Weak<Hub>) {
+        let Some(hub) = hub.upgrade() else {
+            return;
+        };
+        while let Some(parked) = self.seats.next() {
+            let (seq, handouts) = self.pull(now, parked.lease, parked.max);
+            if seq.is_none() {
+                self.seats.put_back(parked);
+                return;
+            }
+            let handed = Handed::new(hub.clone(), parked.lease, seq, handouts);
+            if let Err(Ok(handed)) = parked.sender.send(Ok(handed)) {
+                // Its connection went in this very moment.
+                let (seq, handouts) = handed.disarm();
+                self.unpull(now, parked.lease, seq, handouts);
+            }
+        }
+    }
+
+    fn pull(&mut self, now: Instant, lease: Lease, max: usize) -> (Option<u64>, Vec<Handout>) {
+        let handouts = self.broker.pull(now, lease, max);
+        let seq = self.seats.number(lease, !handouts.is_empty());
+        (seq, handouts)
+    }
+
+    fn unpull(&mut self, now: Instant, lease: Lease, seq: Option<u64>, handouts: Vec<Handout>) {
+        self.seats.return_number(lease, seq);
+        self.broker.unpull(now, lease, handouts);
+    }
+
+    /// A stream is no longer read.
+    fn closed(&mut self, now: Instant, stream: StreamId) {
+        self.outboxes.remove(&stream);
+        if let Some(client) = self.gets.remove(&stream) {
+            self.count_streams(now, client);
+        }
+    }
+
+    fn count_streams(&mut self, now: Instant, client: ClientId) {
+        let open = self.gets.values().filter(|other| **other == client).count();
+        self.broker.streams(now, client, open);
+    }
+
+    /// A client is over.
+    fn over(&mut self, client: ClientId) {
+        for stream in self.streams.over(client) {
+            self.outboxes.remove(&stream);
+            self.gets.remove(&stream);
+        }
+    }
+}
+
+/// In what form a client takes what comes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    /// As an event stream, if need be.
+    pub(super) streams: bool,
+    /// Not as plain JSON at all.
+    pub(super) only_streams: bool,
+    /// It may come back for a stream that broke.
+    pub(super) resumable: bool,
+    /// It understands an event without data.
+    pub(super) primes: bool,
+    /// Hanging up is a cancellation.
+    pub(super) cancels: bool,
+    /// Of which era it is.
+    pub(super) era: Era,
+}
+
+fn tool_headers(snapshot: &Snapshot) -> ToolHeaders {
+    let lists = snapshot.entries.iter();
+    let lists = lists.filter(|entry| entry.method == "tools/list" && entry.era == Era::Modern);
+    ToolHeaders::of_lists(lists.map(|entry| entry.result.get()))
+}
+
+/// What a parked pull hears whose lease ended; asking for the lease by its name says why.
+fn ended() -> Refused {
+    Refused::new(Word::LeaseOver, "the lease has ended: attach again")
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").finish_non_exhaustive()
+    }
+}

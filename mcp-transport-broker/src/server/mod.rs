@@ -1,0 +1,222 @@
+//! The broker on a port: clients on one plane, hosts on the other.
+//!
+//! ```text
+//!             ┌ gate ─ clients: MCP over HTTP, of both eras ─┐
+//! loopback ───┤                                              ├── hub: lock, call, drain, arm
+//!             └ gate, token ─ hosts: PROTOCOL.md ────────────┘
+//! ```
+//!
+//! A shell: it decides nothing but when to write. All decisions are in [`broker`](crate::broker)
+//! and [`mcp`](crate::mcp). The state is touched in one function, which never waits and writes to
+//! no socket; each reader has a bounded outbox, so that one that does not read harms nobody else.
+//!
+//! Made for one thread: a `current_thread` runtime is the fastest.
+//!
+//! ```no_run
+//! use mcp_transport_broker::server::{Server, ServerConfig};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let token = std::fs::read_to_string("broker.token")?;
+//! let server = Server::bind(8765, ServerConfig::new(&token)?)?;
+//! println!("listening on port {}", server.port());
+//! server.serve().await;
+//! # Ok(())
+//! # }
+//! ```
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the shell that owns the server's tasks"
+)]
+
+mod accept;
+mod answer;
+mod body;
+mod catalogue;
+mod clients;
+mod config;
+mod conn;
+mod conversation;
+mod forward;
+mod handed;
+mod host;
+mod hub;
+mod items;
+mod outbox;
+mod parked;
+mod route;
+mod tunnel;
+mod upload;
+mod waiting;
+mod wire;
+
+pub use config::{Clients, ServerConfig};
+
+use crate::broker::Broker;
+use hub::Hub;
+use mcp_transport_core::loopback::{Bind, Loopback};
+use route::{Dialect, Shared};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long [`Server::serve`] takes to end at most, once it is told to: 2 s.
+pub const DRAIN: Duration = Duration::from_secs(2);
+
+/// A broker that has its port, and does not serve yet.
+pub struct Server<B: Bind = mcp_transport_core::loopback::Tcp> {
+    listener: Loopback<B>,
+    shared: Arc<Shared>,
+    handle: ServerHandle,
+}
+
+/// Ends a server, from wherever.
+#[derive(Clone)]
+pub struct ServerHandle {
+    hub: Arc<Hub>,
+    /// Somebody wants it to end.
+    asked: watch::Sender<bool>,
+    /// Connections are to end.
+    stop: watch::Sender<bool>,
+    /// It has ended.
+    ended: watch::Sender<bool>,
+}
+
+impl Server {
+    /// Takes a port on both loopback families; 0 chooses one.
+    ///
+    /// # Errors
+    /// If neither family has it.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time.
+    pub fn bind(port: u16, config: ServerConfig) -> io::Result<Self> {
+        Ok(Self::on(Loopback::bind(port)?, config))
+    }
+}
+
+impl<B: Bind> Server<B> {
+    /// A broker on a listener that is bound already.
+    pub fn on(listener: Loopback<B>, config: ServerConfig) -> Self {
+        Self::with(listener, config, Vec::new())
+    }
+
+    /// The same, with hosts that speak other dialects as well.
+    pub(crate) fn with(
+        listener: Loopback<B>,
+        config: ServerConfig,
+        dialects: Vec<Box<dyn Dialect>>,
+    ) -> Self {
+        let broker = Broker::new(config.broker, random);
+        let port = listener.local_port();
+        let directory = config.state_dir.as_deref();
+        let kept = directory.and_then(|directory| catalogue::load(directory, port));
+        let hub = Hub::new(broker, kept);
+        let (asked, stop, ended) = (
+            watch::Sender::new(false),
+            watch::Sender::new(false),
+            watch::Sender::new(false),
+        );
+        let handle = ServerHandle {
+            hub: hub.clone(),
+            asked,
+            stop,
+            ended,
+        };
+        let shared = Shared::new(hub, config, dialects, port, &handle);
+        Self {
+            listener,
+            shared: Arc::new(shared),
+            handle,
+        }
+    }
+
+    /// The port, also if the operating system chose it.
+    pub fn port(&self) -> u16 {
+        self.listener.local_port()
+    }
+
+    /// What ends it.
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
+    }
+
+    /// Serves until somebody [shuts it down](ServerHandle::shut_down), or a host's `stop` does.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the server at once: connections are cut, and whoever waits hears
+    /// nothing.
+    pub async fn serve(self) {
+        let Self {
+            listener,
+            shared,
+            handle,
+        } = self;
+        let hub = shared.hub().clone();
+        let mut side = tokio::task::JoinSet::new();
+        side.spawn(hub.clone().keep_time());
+        if let Some(directory) = shared.config.state_dir.clone() {
+            side.spawn(catalogue::keep(
+                directory,
+                listener.local_port(),
+                hub.catalogue(),
+            ));
+        }
+        let stopped_by_a_host = {
+            let handle = handle.clone();
+            async move {
+                let mut asked = handle.asked.subscribe();
+                if asked.wait_for(|asked| *asked).await.is_ok() {
+                    handle.settle();
+                }
+            }
+        };
+        side.spawn(stopped_by_a_host);
+        let mut connections = accept::accept(shared, listener).await;
+        let drained = async { while connections.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(DRAIN, drained).await;
+        connections.shutdown().await;
+        handle.ended.send_replace(true);
+    }
+}
+
+impl ServerHandle {
+    /// Ends the server in order: it accepts nobody more, answers all that wait (with what is known
+    /// of their calls), and closes its connections when that is written. Returns when it has, or
+    /// after `deadline`; the server goes on ending then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future only stops waiting.
+    pub async fn shut_down(&self, deadline: Duration) {
+        self.settle();
+        let mut ended = self.ended.subscribe();
+        let _ = tokio::time::timeout(deadline, ended.wait_for(|ended| *ended)).await;
+    }
+
+    fn settle(&self) {
+        self.hub.shut_down();
+        self.stop.send_replace(true);
+    }
+}
+
+fn random() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the operating system has random numbers");
+    bytes
+}
+
+impl<B: Bind> fmt::Debug for Server<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("port", &self.port())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ServerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerHandle").finish_non_exhaustive()
+    }
+}

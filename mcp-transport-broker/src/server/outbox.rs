@@ -1,0 +1,109 @@
+//! What waits for one reader: bounded, so that a reader that stalls holds this and nothing else.
+
+use super::conn::Conn;
+use crate::mcp::Event;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::task::{Context, Poll, Waker};
+
+/// Messages that wait for one reader, at most.
+const MAX_MESSAGES: usize = 1_024;
+
+/// Their bytes together, at most: 16 MiB. The first one may be larger, and so may an answer.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// A queue with one reader, and a writer that never waits.
+pub(super) fn outbox(conn: &Arc<Conn>) -> (Outbox, Reader) {
+    let shared = Arc::new(Mutex::new(Queue::default()));
+    let outbox = Outbox {
+        shared: shared.clone(),
+        conn: Arc::downgrade(conn),
+    };
+    (outbox, Reader { shared })
+}
+
+/// The writing end.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    shared: Arc<Mutex<Queue>>,
+    conn: Weak<Conn>,
+}
+
+/// The reading end.
+#[derive(Debug)]
+pub(super) struct Reader {
+    shared: Arc<Mutex<Queue>>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    events: VecDeque<Event>,
+    bytes: usize,
+    ended: bool,
+    reader: Option<Waker>,
+}
+
+impl Outbox {
+    /// Adds an event; wakes the reader. A reader for whom there is no room is cut off: false.
+    pub(super) fn push(&self, event: Event) -> bool {
+        let mut queue = lock(&self.shared);
+        let full = queue.events.len() >= MAX_MESSAGES
+            || queue.bytes.saturating_add(event.message.len()) > MAX_BYTES;
+        if full && !event.last && !queue.events.is_empty() {
+            queue.events.clear();
+            queue.ended = true;
+            if let Some(conn) = self.conn.upgrade() {
+                conn.kill();
+            }
+            return false;
+        }
+        queue.bytes += event.message.len();
+        queue.ended |= event.last;
+        queue.events.push_back(event);
+        wake(queue);
+        true
+    }
+}
+
+/// The stream ends.
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let mut queue = lock(&self.shared);
+        queue.ended = true;
+        wake(queue);
+    }
+}
+
+impl Reader {
+    /// The next event; `None` at the end.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        let mut queue = lock(&self.shared);
+        if let Some(event) = queue.events.pop_front() {
+            queue.bytes -= event.message.len();
+            return Poll::Ready(Some(event));
+        }
+        if queue.ended {
+            return Poll::Ready(None);
+        }
+        queue.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// As [`poll_next`](Self::poll_next).
+    pub(super) async fn next(&mut self) -> Option<Event> {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+}
+
+/// Wakes the reader after the lock is gone.
+fn wake(mut queue: MutexGuard<'_, Queue>) {
+    let reader = queue.reader.take();
+    drop(queue);
+    if let Some(reader) = reader {
+        reader.wake();
+    }
+}
+
+fn lock(shared: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    shared.lock().expect("nobody panics with a queue in hand")
+}

@@ -1,0 +1,301 @@
+//! The gate, and who answers what.
+
+use super::ServerHandle;
+use super::answer::{self, Answer};
+use super::config::{Clients, ServerConfig};
+use super::conn::Conn;
+use super::hub::Hub;
+use super::upload::{Failed, Receiving};
+use super::{clients, forward, host, tunnel};
+use crate::broker::Ask;
+use crate::mcp;
+use crate::native;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::request::Parts;
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+use mcp_transport_core::guard::{Guard, Head, MAX_BODY, Refusal};
+use mcp_transport_core::{Error, ErrorKind, Message};
+use std::fmt;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, watch};
+
+/// A host's dialect adds its paths here.
+pub(crate) trait Dialect: fmt::Debug + Send + Sync + 'static {
+    /// Whether a request is the dialect's.
+    fn takes(&self, method: &Method, path: &str) -> bool;
+
+    /// Whether whoever sends this head may: asked after the gate, and before the body is read.
+    ///
+    /// # Errors
+    /// What to answer instead; the connection ends with it.
+    fn admits(&self, head: &Parts) -> Result<(), Box<Answer>>;
+
+    /// How a client's request is to be treated, where its body goes to the host as it is.
+    fn ask(&self, request: &Message) -> Option<Ask> {
+        let _ = request;
+        None
+    }
+
+    /// Answers it.
+    fn answer(&self, call: HostCall) -> BoxFuture<'static, Answer>;
+}
+
+/// A request of a host, after the gate.
+#[derive(Debug)]
+pub(crate) struct HostCall {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) conn: Arc<Conn>,
+    pub(crate) head: Parts,
+    pub(crate) body: Bytes,
+}
+
+/// What all connections of a server have in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    hub: Arc<Hub>,
+    pub(super) config: ServerConfig,
+    guard: Guard,
+    host_guard: Guard,
+    port: u16,
+    dialects: Vec<Box<dyn Dialect>>,
+    receiving: Receiving,
+    pub(super) tunnels: Arc<Semaphore>,
+    asked: watch::Sender<bool>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        hub: Arc<Hub>,
+        config: ServerConfig,
+        dialects: Vec<Box<dyn Dialect>>,
+        port: u16,
+        handle: &ServerHandle,
+    ) -> Self {
+        let guard = config
+            .origins
+            .iter()
+            .cloned()
+            .fold(Guard::new(port), Guard::allow_origin);
+        Self {
+            host_guard: guard.clone().token(config.token.token.clone()),
+            guard,
+            port,
+            dialects,
+            receiving: Receiving::new(config.receiving),
+            tunnels: Arc::new(Semaphore::new(config.tunnels)),
+            hub,
+            config,
+            asked: handle.asked.clone(),
+            stop: handle.stop.subscribe(),
+        }
+    }
+
+    pub(super) fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    pub(super) const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Somebody who may wants the server to end.
+    pub(super) fn ask_to_stop(&self) {
+        self.asked.send_replace(true);
+    }
+
+    /// How a client's request goes to a host that is the MCP endpoint itself.
+    pub(super) fn forwarded(&self, request: &Message) -> Ask {
+        let mut dialects = self.dialects.iter();
+        dialects
+            .find_map(|dialect| dialect.ask(request))
+            .unwrap_or_default()
+            .catalogue(false)
+    }
+
+    /// Waits until connections are to end.
+    pub(super) fn stopped(&self) -> impl Future<Output = ()> + use<> {
+        let mut stop = self.stop.clone();
+        async move {
+            // Nobody is there to stop it any more: then nobody does.
+            if stop.wait_for(|stop| *stop).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+/// Answers a request: first the gate, then the body, then whoever it is for.
+pub(super) async fn answer(
+    shared: Arc<Shared>,
+    conn: Arc<Conn>,
+    request: Request<Incoming>,
+) -> Answer {
+    let (parts, body) = request.into_parts();
+    let head = Head::new(
+        parts.method.as_str(),
+        parts
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes())),
+    );
+    let plane = Plane::of(&shared, &parts);
+    let guard = match plane {
+        Plane::Host => &shared.host_guard,
+        _ => &shared.guard,
+    };
+    if let Err(refusal) = guard.check(&head) {
+        tracing::debug!(%refusal, path = parts.uri.path(), "a request was refused");
+        let answer = match plane {
+            Plane::Host | Plane::Hello => answer::refused_host(refusal),
+            _ => answer::refused(refusal),
+        };
+        return answer.map(|body| body.on(conn));
+    }
+    let origin = guard.cors_origin(&head).map(str::to_owned);
+    let bodyless = !head.has_body() && !parts.headers.contains_key("content-length");
+    let mut answer = match head.is_preflight() {
+        true => answer::empty(StatusCode::NO_CONTENT),
+        false => pass(&shared, &conn, plane, parts, body, bodyless).await,
+    };
+    if let Some(origin) = origin {
+        answer::allow(answer.headers_mut(), &origin);
+    }
+    answer.map(|body| body.on(conn))
+}
+
+/// Whom a request is for.
+#[derive(Clone, Copy)]
+enum Plane {
+    /// The native dialect.
+    Host,
+    /// The native dialect's question that asks for no token.
+    Hello,
+    /// Another dialect, by its place.
+    Dialect(usize),
+    /// A client asks what became of an operation.
+    Operation,
+    Tunnel,
+    Client,
+    Nobody,
+}
+
+impl Plane {
+    fn of(shared: &Shared, head: &Parts) -> Self {
+        let path = head.uri.path();
+        if let Some(rest) = path.strip_prefix(native::PREFIX) {
+            return match rest {
+                "hello" => Self::Hello,
+                _ if rest.starts_with("operations/") => Self::Operation,
+                _ => Self::Host,
+            };
+        }
+        let mut dialects = shared.dialects.iter();
+        if let Some(place) = dialects.position(|dialect| dialect.takes(&head.method, path)) {
+            return Self::Dialect(place);
+        }
+        if shared.config.tunnel_paths.iter().any(|known| known == path) && tunnel::is_asked(head) {
+            return Self::Tunnel;
+        }
+        let forwarded = shared.config.clients == Clients::Forward && head.method == Method::POST;
+        if forwarded || shared.config.endpoints.iter().any(|known| known == path) {
+            return Self::Client;
+        }
+        Self::Nobody
+    }
+}
+
+async fn pass(
+    shared: &Arc<Shared>,
+    conn: &Arc<Conn>,
+    plane: Plane,
+    head: Parts,
+    body: Incoming,
+    bodyless: bool,
+) -> Answer {
+    match plane {
+        Plane::Host | Plane::Hello => {
+            let body = match shared.receiving.read(body).await {
+                Ok(body) => body,
+                Err(failed) => return unread(failed),
+            };
+            let (hub, conn) = (shared.hub.clone(), conn.clone());
+            let call = HostCall {
+                hub,
+                conn,
+                head,
+                body,
+            };
+            host::answer(shared, call).await
+        }
+        Plane::Dialect(place) => {
+            let dialect = &shared.dialects[place];
+            if let Err(answer) = dialect.admits(&head) {
+                return answer::closing(*answer);
+            }
+            let body = match shared.receiving.read(body).await {
+                Ok(body) => body,
+                Err(failed) => return unread(failed),
+            };
+            let (hub, conn) = (shared.hub.clone(), conn.clone());
+            let call = HostCall {
+                hub,
+                conn,
+                head,
+                body,
+            };
+            dialect.answer(call).await
+        }
+        Plane::Operation => clients::operation(shared, &head),
+        Plane::Tunnel => tunnel::open(shared, conn, head).await,
+        Plane::Nobody => {
+            let text = format!(
+                "Here is nothing. MCP is at {}.\n",
+                shared.config.endpoints.join(" and ")
+            );
+            answer::text(StatusCode::NOT_FOUND, &text)
+        }
+        Plane::Client => {
+            if head.method != Method::POST {
+                return match shared.config.clients {
+                    Clients::Mcp => clients::without_body(shared, conn, &head),
+                    Clients::Forward => answer::client(mcp::Refusal::method("POST")),
+                };
+            }
+            if bodyless {
+                let text = "a POST needs a body, and a Content-Length or Transfer-Encoding\n";
+                return answer::text(StatusCode::LENGTH_REQUIRED, text);
+            }
+            let body = match shared.receiving.read(body).await {
+                Ok(body) => body,
+                Err(failed) => return unread(failed),
+            };
+            let message = Message::from(body);
+            match shared.config.clients {
+                Clients::Mcp => clients::post(shared, conn, &head, message).await,
+                Clients::Forward => forward::post(shared, conn, message).await,
+            }
+        }
+    }
+}
+
+fn unread(failed: Failed) -> Answer {
+    answer::closing(match failed {
+        Failed::TooLarge => answer::refused(Refusal::BodyTooLarge { limit: MAX_BODY }),
+        Failed::Stalled => {
+            let text = "the body did not come to its end; nothing was done\n";
+            answer::text(StatusCode::REQUEST_TIMEOUT, text)
+        }
+        Failed::Broken => {
+            let text = "the body is not framed as its head says; nothing was done\n";
+            answer::text(StatusCode::BAD_REQUEST, text)
+        }
+        Failed::Busy => {
+            let error = Error::new(ErrorKind::Overloaded { retry_after: None })
+                .context("too many large requests are coming in; try again");
+            answer::message(503, Message::failure(None, &error))
+        }
+    })
+}

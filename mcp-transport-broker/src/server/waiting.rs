@@ -1,0 +1,137 @@
+//! A client that waits for its answer.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the shell that waits for answers"
+)]
+
+use super::answer::{self, Answer};
+use super::body::{EventStream, Reply};
+use super::hub::{Asked, Form, Hub};
+use crate::mcp::{self, Event, StreamId};
+use http::StatusCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// A stream that somebody reads. Dropping it says that the reader is gone.
+pub(super) struct Watched {
+    hub: Arc<Hub>,
+    stream: StreamId,
+    form: Option<Form>,
+    /// The reader knows where to resume.
+    knows: bool,
+    /// Nothing is left of it to be told.
+    over: bool,
+}
+
+/// Times of a waiting client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) head_after: Duration,
+    pub(super) comment_every: Duration,
+}
+
+impl Watched {
+    /// The stream of a call.
+    pub(super) fn call(hub: Arc<Hub>, stream: StreamId, form: Form) -> Self {
+        Self {
+            hub,
+            stream,
+            form: Some(form),
+            knows: false,
+            over: false,
+        }
+    }
+
+    /// A session's own stream.
+    pub(super) fn stream(hub: Arc<Hub>, stream: StreamId) -> Self {
+        Self {
+            hub,
+            stream,
+            form: None,
+            knows: true,
+            over: false,
+        }
+    }
+
+    pub(super) fn id(&self) -> StreamId {
+        self.stream
+    }
+
+    /// This event is on its way to the reader.
+    pub(super) fn said(&mut self, event: &Event) {
+        self.knows |= event.id.is_some();
+        // A call that cannot be resumed is forgotten with its answer.
+        self.over |= event.last && event.id.is_none();
+    }
+
+    /// The reader was told where to resume.
+    pub(super) fn primed(&mut self) {
+        self.knows = true;
+    }
+
+    /// The reader has everything.
+    pub(super) fn ended(&mut self) {
+        if !self.over {
+            self.over = true;
+            self.hub.done(self.stream);
+        }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if !self.over {
+            let cancels = self.form.is_some_and(|form| form.cancels);
+            self.hub.lost(self.stream, self.knows, cancels);
+        }
+    }
+}
+
+/// Waits for the answer to a call: it comes as JSON, if nothing comes before it and it comes
+/// soon; else as an event stream, if the client takes one.
+pub(super) async fn answer(asked: Asked, form: Form, times: Times) -> Answer {
+    let Asked {
+        mut reader,
+        mut watched,
+    } = asked;
+    let head = Instant::now() + times.head_after;
+    let first = match (form.only_streams, form.streams) {
+        (true, _) => None,
+        (false, true) => timeout_at(head, reader.next()).await.ok(),
+        (false, false) => Some(last(&mut reader).await),
+    };
+    let first = match first {
+        Some(None) => {
+            // Cancelled by its client, which wants no answer.
+            watched.ended();
+            return answer::empty(StatusCode::ACCEPTED);
+        }
+        Some(Some(event)) if event.last => {
+            watched.said(&event);
+            watched.ended();
+            let status = mcp::status(form.era, &event.message);
+            return answer::message(status, event.message);
+        }
+        Some(Some(event)) => Some(event),
+        None => None,
+    };
+    let mut stream = EventStream::new(reader, watched, times.comment_every);
+    if form.primes {
+        stream.prime();
+    }
+    if let Some(event) = first {
+        stream.add(&event);
+    }
+    answer::events(Reply::stream(stream))
+}
+
+/// Skips whatever is not the answer; a client that takes no stream is not sent any of it.
+async fn last(reader: &mut super::outbox::Reader) -> Option<Event> {
+    loop {
+        match reader.next().await {
+            Some(event) if !event.last => {}
+            other => return other,
+        }
+    }
+}
