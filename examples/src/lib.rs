@@ -4,6 +4,7 @@ pub mod bridge;
 pub mod calls;
 pub mod catalogue;
 pub mod hub;
+pub mod logic;
 pub mod server;
 pub mod sim;
 

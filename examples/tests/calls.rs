@@ -22,7 +22,7 @@ fn calls(budget: Budget) -> Calls {
 }
 
 fn read() -> Call {
-    Call::read("get_editor_state", Duration::from_secs(2))
+    Call::read("get_editor_state", serde_json::json!({}))
 }
 
 fn caller(progress: Option<Progress>) -> Caller {

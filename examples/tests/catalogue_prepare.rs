@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use examples::catalogue::{
-    BadArguments, Call, Catalogue, Kind, Limits, Param, Tool, Type, wire_timeout,
+    BadArguments, Call, Catalogue, Kind, Limits, Param, Reads, Tool, Type, wire_timeout,
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -644,6 +644,9 @@ fn any_call() -> impl Strategy<Value = (&'static Tool, Map<String, Value>)> {
 
 /// One value of each alternative, every word of a list of words.
 fn declared(param: &Param) -> Vec<Value> {
+    if !param.one_of.is_empty() {
+        return param.one_of.iter().cloned().map(Value::from).collect();
+    }
     let kinds = param.ty.kinds.iter().enumerate();
     let values = kinds.flat_map(|(at, kind)| match kind {
         Kind::Enum(words) => words.iter().cloned().map(Value::from).collect(),
@@ -692,8 +695,18 @@ fn every_value_that_a_parameter_declares_is_taken() {
                 if param.name == "save_as_prefab" {
                     args.insert("name".to_owned(), "Tree".into());
                 }
-                if value == "set_property" {
-                    args.insert("properties".to_owned(), json!({}));
+                if param.name == "pixels" {
+                    args.extend([
+                        ("width".to_owned(), 1.into()),
+                        ("height".to_owned(), 1.into()),
+                    ]);
+                }
+                let action = args.get("action").and_then(Value::as_str);
+                let needs = action.and_then(|action| tool.needs.get(action)?.last());
+                for name in needs.into_iter().flatten() {
+                    let needed = tool.param(name).expect("a parameter");
+                    let sample = sample(needed, &needed.ty, 0);
+                    args.entry(name.clone()).or_insert(sample);
                 }
                 let prepared = tool.prepare(args);
                 assert!(prepared.is_ok(), "{}: {prepared:?}", param.name);
@@ -708,7 +721,22 @@ fn sample(param: &Param, ty: &Type, at: usize) -> Value {
         "commands" => Some(json!([{"tool": "get_tags"}])),
         "uri" => Some("Assets/A.cs".into()),
         "path" if param.required => Some("Assets/A.cs".into()),
-        "components_to_add" => Some(json!({"typeName": "Light"})),
+        "import_settings" => Some(json!({"readable": true})),
+        "palette" | "pixels" if at == 0 => Some(json!([[255, 0, 0]])),
+        "palette" => Some("[[0, 0, 1]]".into()),
+        "color" | "fill_color" if param.reads.is_some() => Some(
+            [
+                json!([1, 0, 0]),
+                json!({"r": 1, "g": 0, "b": 0}),
+                "#F00".into(),
+            ][at]
+                .clone(),
+        ),
+        _ if param.reads == Some(Reads::Boolean) => Some("true".into()),
+        _ if !param.one_of.is_empty() => Some(param.one_of[0].clone().into()),
+        "components_to_add" if param.ty.kinds.contains(&Kind::Object) => {
+            Some(json!({"typeName": "Light"}))
+        }
         _ => None,
     };
     let vector = param.vector.map(|n| vec![json!(1.5); n]);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Present, Shape, Type};
+use super::{Present, Reads, Shape, Type};
 
 /// One entry: what the client sees of a tool, and how a call of it becomes a command.
 #[derive(Debug, Deserialize)]
@@ -23,9 +23,14 @@ pub struct Tool {
     pub group: Option<String>,
     /// MCP's hints, as the Python server gives them.
     pub annotations: Annotations,
-    /// The plugin's command; `None` = this server answers the call itself.
+    /// The plugin's command; `None` = nothing goes to the editor. With a `handler`, the command that
+    /// this sends.
     #[serde(deserialize_with = "Option::deserialize")]
     pub command: Option<String>,
+    /// Who answers the call in this server: a module of [`logic`](crate::logic), or the server
+    /// itself. A tool whose handler nobody has registered is not offered.
+    #[serde(default)]
+    pub handler: Option<String>,
     /// Whether the tool as a whole only reads. A tool with a list of actions says it per action.
     pub replay: Replay,
     /// The actions that only read, decided by hand: an action that is not named may not be sent
@@ -65,7 +70,7 @@ impl Tool {
 
     /// The values of the `action` parameter; empty for a tool without such a list.
     pub fn actions(&self) -> &[String] {
-        self.param("action").map_or(&[], |param| param.ty.choices())
+        self.param("action").map_or(&[], Param::words)
     }
 
     /// Whether a call with this action only reads, so that it may be sent again.
@@ -83,6 +88,9 @@ impl Tool {
 
     /// The command of a call with this action; `None` = the server answers itself.
     pub fn command_for(&self, action: Option<&str>) -> Option<&str> {
+        if self.handler.is_some() {
+            return None;
+        }
         let command = self.command.as_deref()?;
         (!names(&self.server_actions, action)).then_some(command)
     }
@@ -126,6 +134,25 @@ pub struct Param {
     /// A vector of so many numbers: `[1, 2, 3]`, `{"x": 1, "y": 2, "z": 3}` or `"1, 2, 3"`.
     #[serde(default)]
     pub vector: Option<usize>,
+    /// The words that are taken, in any case, although the declared type is text.
+    #[serde(default)]
+    pub one_of: Vec<String>,
+    /// What is made of the argument where its declared type does not say it.
+    #[serde(default)]
+    pub reads: Option<Reads>,
+    /// A number beyond these bounds is taken for the nearer one.
+    #[serde(default)]
+    pub clamp: Option<[i64; 2]>,
+}
+
+impl Param {
+    /// The words that it is limited to; empty if it is not.
+    pub fn words(&self) -> &[String] {
+        match &*self.one_of {
+            [] => self.ty.choices(),
+            words => words,
+        }
+    }
 }
 
 /// Whether a tool as a whole may be sent again after its answer was lost.
@@ -187,34 +214,6 @@ pub struct Annotations {
     pub idempotent_hint: Option<bool>,
     /// It reaches beyond the editor.
     pub open_world_hint: Option<bool>,
-}
-
-/// Something that a client can read.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Resource {
-    /// `mcpforunity://…`
-    pub uri: String,
-    /// The name that clients list.
-    pub name: String,
-    /// The name that people read.
-    pub title: String,
-    /// What the model reads.
-    pub description: String,
-    /// Where the contents come from.
-    pub source: Source,
-}
-
-/// Where a resource's contents come from.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "snake_case")]
-#[expect(clippy::exhaustive_enums, reason = "the two words of the entry format")]
-pub enum Source {
-    /// This server knows them.
-    Server,
-    /// The answer to this plugin command, sent with empty parameters.
-    Command(String),
 }
 
 pub(super) fn names(list: &[String], action: Option<&str>) -> bool {

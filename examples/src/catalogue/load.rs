@@ -11,6 +11,15 @@ use super::{Catalogue, Param, Reload, Replay, Resource, Tool, UNITY_INSTANCE};
 /// One file per tool group: a new group is a new line here.
 pub(super) const GROUPS: &[&str] = &[
     include_str!("../../catalogue/core.json"),
+    include_str!("../../catalogue/animation.json"),
+    include_str!("../../catalogue/asset_gen.json"),
+    include_str!("../../catalogue/docs.json"),
+    include_str!("../../catalogue/probuilder.json"),
+    include_str!("../../catalogue/profiling.json"),
+    include_str!("../../catalogue/scripting_ext.json"),
+    include_str!("../../catalogue/testing.json"),
+    include_str!("../../catalogue/ui.json"),
+    include_str!("../../catalogue/vfx.json"),
     include_str!("../../catalogue/ungrouped.json"),
 ];
 pub(super) const RESOURCES: &str = include_str!("../../catalogue/resources.json");
@@ -53,6 +62,12 @@ impl Catalogue {
             }
         }
         let resources: Vec<Resource> = serde_json::from_str(resources)?;
+        for resource in &resources {
+            resource.check().map_err(|what| LoadError::Entry {
+                name: resource.uri.clone(),
+                what,
+            })?;
+        }
         unique(tools.iter().map(|tool| &tool.name))?;
         unique(resources.iter().map(|resource| &resource.uri))?;
         Ok(Self { tools, resources })
@@ -96,11 +111,15 @@ fn check(tool: &Tool) -> Result<(), String> {
         ensure(fresh, &format!("wire name of `{name}` is taken"))?;
         check_param(tool, param).map_err(|what| format!("parameter `{name}` {what}"))?;
     }
-    if tool.command.is_none() {
+    if tool.command.is_none() || tool.handler.is_some() {
+        ensure(
+            tool.handler.is_some(),
+            "has neither a command nor a handler",
+        )?;
         let on_wire = tool.params.iter().any(|param| param.wire.is_some());
         ensure(
-            !on_wire && !tool.preflight,
-            "has no command, so nothing of it can go on the wire",
+            !on_wire && !tool.preflight && tool.constants.is_empty() && tool.shape.is_none(),
+            "has a handler, so nothing of it goes on the wire as such",
         )?;
     }
     check_actions(tool)
@@ -111,6 +130,23 @@ fn check_param(tool: &Tool, param: &Param) -> Result<(), String> {
     ensure(
         !param.required || param.default.is_none(),
         "is required, yet has a default",
+    )?;
+    ensure(
+        param.one_of.is_empty() || param.ty.kinds == [Kind::String],
+        "has words, which only text can",
+    )?;
+    let mut words = BTreeSet::new();
+    let once = param.words().iter().all(|word| words.insert(word));
+    ensure(once, "has a word twice")?;
+    let numeric = |kind: &Kind| matches!(kind, Kind::Integer | Kind::Number);
+    ensure(
+        param.clamp.is_none_or(|[least, most]| least <= most)
+            && (param.clamp.is_none() || param.ty.kinds.iter().any(numeric)),
+        "has bounds that no number is within",
+    )?;
+    ensure(
+        param.reads.is_none() || param.vector.is_none(),
+        "is read in two ways",
     )?;
     if param.vector.is_some() {
         let list = |kind: &Kind| matches!(kind, Kind::Array(_));

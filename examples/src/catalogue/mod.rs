@@ -30,12 +30,15 @@
 //! ```
 
 mod coerce;
+mod colour;
 mod entry;
 pub mod envelope;
 mod load;
 mod prepare;
 mod present;
 mod problem;
+mod reads;
+mod resource;
 mod schema;
 mod shapes;
 mod timeout;
@@ -44,13 +47,17 @@ mod verify;
 
 use std::sync::LazyLock;
 
-pub use entry::{Annotations, Empty, Param, Reload, Replay, Resource, Source, Tool};
+pub use entry::{Annotations, Empty, Param, Reload, Replay, Tool};
 pub use envelope::Reply;
 pub use load::LoadError;
 pub use prepare::{Call, Limits};
-pub use present::Present;
+pub(crate) use present::source as script_source;
+pub use present::{Picture, Present};
 pub use problem::{BadArguments, Problem};
+pub use reads::Reads;
+pub use resource::{Read, Resource, ResourceParam, Source};
 pub use shapes::Shape;
+pub(crate) use shapes::script::Location;
 pub use timeout::wire_timeout;
 pub use types::{Kind, Type};
 pub use verify::{Verdict, Verify};
@@ -96,8 +103,12 @@ impl Catalogue {
         &self.resources
     }
 
-    /// The resource of this URI, exactly spelled.
-    pub fn resource(&self, uri: &str) -> Option<&Resource> {
-        self.resources.iter().find(|resource| resource.uri == uri)
+    /// What to read for this URI: an entry that is spelled so, or the template that fits best.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with a part of a URI whose template fits.
+    pub fn resource(&'static self, uri: &str) -> Option<Result<Read, Problem>> {
+        resource::find(&self.resources, uri)
     }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::coerce;
-use super::problem::{BadArguments, Problem, TOLD, nearest};
+use super::problem::{BadArguments, Problem, TOLD, nearest, one_of};
 use super::shapes::Draft;
 use super::timeout::wire_timeout;
-use super::{Empty, Param, Tool, UNITY_INSTANCE};
+use super::{Empty, Param, Reads, Tool, UNITY_INSTANCE};
 
 /// A call that is ready to go.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +34,8 @@ pub struct Call {
     pub timeout: Duration,
     /// Whether to wait until the editor is neither compiling nor about to reload.
     pub preflight: bool,
+    /// The hash that the script to be changed had when the call was made, if that is known.
+    pub sha: Option<String>,
 }
 
 /// What bounds a call, where the editor may say otherwise.
@@ -62,18 +64,28 @@ impl Limits {
 }
 
 impl Call {
-    /// A plain read, as a resource makes it: a command without parameters.
-    pub fn read(command: &'static str, timeout: Duration) -> Self {
+    /// A plain read, as a resource makes it.
+    pub fn read(command: &'static str, params: Value) -> Self {
         Self {
             tool: command,
             command: Some(command),
-            params: Value::Object(Map::new()),
+            timeout: wire_timeout(command, &params),
+            params,
             local: Map::new(),
             replay_safe: true,
             reload: false,
             unity_instance: None,
-            timeout,
             preflight: false,
+            sha: None,
+        }
+    }
+
+    /// A read that a handler makes as a part of this call.
+    pub(crate) fn part(&self, command: &'static str, params: Value) -> Self {
+        Self {
+            tool: self.tool,
+            unity_instance: self.unity_instance.clone(),
+            ..Self::read(command, params)
         }
     }
 }
@@ -118,6 +130,7 @@ impl Tool {
             unity_instance,
             timeout: wire_timeout("", &Value::Null),
             preflight: false,
+            sha: None,
         };
         let Some(command) = call.command else {
             call.params = args.into();
@@ -232,13 +245,15 @@ impl Tool {
 type Read = (Map<String, Value>, Option<String>);
 
 impl Param {
-    fn read(&self, given: Option<Value>) -> Result<Option<Value>, Problem> {
-        let read = match (given, self.vector) {
-            (None, _) => Ok(None),
-            (Some(value), Some(n)) => coerce::vector(n, value),
-            (Some(value), None) => coerce::coerce(&self.ty, value),
+    pub(super) fn read(&self, given: Option<Value>) -> Result<Option<Value>, Problem> {
+        let read = match (given, self.vector, self.reads) {
+            (None, ..) => Ok(None),
+            (Some(value), Some(n), _) => coerce::vector(n, value),
+            (Some(value), None, Some(reads)) => reads.read(&self.ty, value),
+            (Some(value), None, None) => coerce::coerce(&self.ty, value),
         };
         let read = read.map_err(|value| Problem::new(&self.name, self.expected(), &value))?;
+        let read = read.map(|value| self.limit(value)).transpose()?;
         let read = match read {
             Some(Value::String(text)) if text.is_empty() => match self.empty() {
                 Empty::Refuse => {
@@ -256,6 +271,25 @@ impl Param {
         match read.or_else(|| self.default.clone()) {
             None if self.required => Err(Problem::missing(&self.name, self.expected())),
             read => Ok(read),
+        }
+    }
+
+    /// The value within what the entry allows beyond its type.
+    fn limit(&self, value: Value) -> Result<Value, Problem> {
+        match (value, self.clamp) {
+            (Value::String(text), _) if !self.one_of.is_empty() => {
+                one_of(&self.name, &self.one_of, &text)
+            }
+            (Value::Number(number), Some([least, most])) => {
+                // What does not fit into an i64 lies beyond either bound.
+                let beyond = if number.as_f64() < Some(0.0) {
+                    least
+                } else {
+                    most
+                };
+                Ok(number.as_i64().unwrap_or(beyond).clamp(least, most).into())
+            }
+            (value, _) => Ok(value),
         }
     }
 
@@ -278,7 +312,11 @@ impl Param {
                 "three numbers: [x, y, z], {\"x\": …, \"y\": …, \"z\": …} or \"x, y, z\"".to_owned()
             }
             Some(n) => format!("a list of {n} numbers"),
-            None => self.ty.to_string(),
+            None if !self.one_of.is_empty() => format!("one of {}", self.one_of.join(", ")),
+            None => match self.reads.and_then(Reads::expected) {
+                Some(text) => text.to_owned(),
+                None => self.ty.to_string(),
+            },
         }
     }
 }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Tool;
 use super::prepare::Call;
@@ -18,6 +18,12 @@ pub enum Present {
     Whole,
     /// Only `success`, `message` and `data`.
     Summary,
+    /// An encoded file in clear.
+    Clear,
+    /// Pictures apart from the text: see [`Tool::pictures`].
+    Image,
+    /// Only a script's hash and size.
+    Sha,
     /// Stack traces are dropped, unless the call asked for them.
     Console,
     /// Counts of errors and warnings, and the findings if the call asked for them.
@@ -33,13 +39,65 @@ impl Tool {
             return reply;
         }
         match self.present {
-            Present::Whole => reply,
+            Present::Whole | Present::Image => reply,
+            Present::Clear => in_clear(reply),
+            Present::Sha => sha(&reply),
             Present::Summary => summary(reply),
             Present::Console => console(reply, call),
             Present::Diagnostics => diagnostics(&reply, call),
             Present::Script => summary(in_clear(reply)),
         }
     }
+}
+
+/// A picture that came within an answer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Picture {
+    /// What it shows, where there are several.
+    pub label: Option<String>,
+    /// PNG in base64.
+    pub png: String,
+}
+
+impl Tool {
+    /// Takes the pictures out of an answer that was presented: clients show them as such, and as
+    /// text they would only fill the model's window.
+    pub fn pictures(&self, value: &mut Value) -> Vec<Picture> {
+        if self.present != Present::Image {
+            return Vec::new();
+        }
+        let mut pictures = Vec::new();
+        let Some(data) = value.get_mut("data").and_then(Value::as_object_mut) else {
+            return pictures;
+        };
+        pictures.extend(picture(data));
+        let several = data.get_mut("screenshots").and_then(Value::as_array_mut);
+        for one in several
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_object_mut)
+        {
+            pictures.extend(picture(one));
+        }
+        pictures
+    }
+}
+
+fn picture(data: &mut Map<String, Value>) -> Option<Picture> {
+    let Some(Value::String(png)) = data.remove("imageBase64") else {
+        return None;
+    };
+    let label = match data.get("angle") {
+        Some(Value::String(angle)) => Some(angle.clone()),
+        angle => angle.map(Value::to_string),
+    };
+    Some(Picture { label, png })
+}
+
+fn sha(reply: &Value) -> Value {
+    let part = |name: &str| reply["data"][name].clone();
+    json!({"success": true, "data": {"sha256": part("sha256"), "lengthBytes": part("lengthBytes")}})
 }
 
 fn summary(mut reply: Value) -> Value {
@@ -109,7 +167,7 @@ fn in_clear(mut reply: Value) -> Value {
 }
 
 /// The source in the answer to `manage_script` `read`, in clear or encoded.
-pub(super) fn source(data: &Value) -> Option<String> {
+pub(crate) fn source(data: &Value) -> Option<String> {
     if let Some(text) = data.get("contents").and_then(Value::as_str) {
         return Some(text.to_owned());
     }

@@ -23,7 +23,7 @@ pub struct BadArguments {
 
 impl BadArguments {
     /// `untold` problems were not even described.
-    pub(super) fn new(tool: &'static str, mut problems: Vec<Problem>, untold: usize) -> Self {
+    pub(crate) fn new(tool: &'static str, mut problems: Vec<Problem>, untold: usize) -> Self {
         let more = untold + problems.len().saturating_sub(TOLD);
         problems.truncate(TOLD);
         Self {
@@ -66,7 +66,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(parameter: &str, expected: impl Into<String>, got: &Value) -> Self {
+    pub(crate) fn new(parameter: &str, expected: impl Into<String>, got: &Value) -> Self {
         Self {
             parameter: quote(parameter),
             expected: expected.into(),
@@ -75,7 +75,7 @@ impl Problem {
         }
     }
 
-    pub(super) fn missing(parameter: &str, expected: impl Into<String>) -> Self {
+    pub(crate) fn missing(parameter: &str, expected: impl Into<String>) -> Self {
         Self {
             parameter: quote(parameter),
             expected: expected.into(),
@@ -84,7 +84,7 @@ impl Problem {
         }
     }
 
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -119,6 +119,20 @@ pub(super) fn nearest<'a>(meant: &str, known: impl Iterator<Item = &'a str>) -> 
     });
     let (score, name) = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
     (score >= 0.6).then_some(name)
+}
+
+/// The word of the list that `text` is, in any case and with space around it.
+pub(super) fn one_of(parameter: &str, words: &[String], text: &str) -> Result<Value, Problem> {
+    let trimmed = text.trim();
+    if let Some(word) = words.iter().find(|word| word.eq_ignore_ascii_case(trimmed)) {
+        return Ok(Value::String(word.clone()));
+    }
+    let expected = format!("one of {}", words.join(", "));
+    let problem = Problem::new(parameter, expected, &Value::String(text.to_owned()));
+    Err(match nearest(trimmed, words.iter().map(String::as_str)) {
+        Some(near) => problem.hint(format!("did you mean `{near}`?")),
+        None => problem,
+    })
 }
 
 fn describe(value: &Value) -> String {

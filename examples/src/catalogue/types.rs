@@ -42,6 +42,14 @@ pub enum Kind {
 }
 
 impl Type {
+    /// `boolean|null`.
+    pub(super) fn boolean() -> Self {
+        Self {
+            kinds: vec![Kind::Boolean],
+            nullable: true,
+        }
+    }
+
     /// Whether text stays text.
     pub(super) fn keeps_text(&self) -> bool {
         matches!(self.kinds.first(), Some(Kind::String | Kind::Any))

@@ -10,15 +10,20 @@ use serde_json::Value;
 /// A command that failed sets `isError`, unlike in the Python server, where only a look into the JSON tells.
 pub(super) fn reply(tool: &Tool, call: &Call, reply: Reply) -> CallToolResult {
     let success = reply.success;
-    let value = tool.present(reply.value, call);
-    let content = vec![ContentBlock::text(value.to_string())];
-    let mut result = if success {
-        CallToolResult::success(content)
-    } else {
-        CallToolResult::error(content)
-    };
-    result.structured_content = Some(object(value));
-    result
+    let mut value = tool.present(reply.value, call);
+    let pictures = tool.pictures(&mut value);
+    let mut content = vec![ContentBlock::text(value.to_string())];
+    for picture in pictures {
+        content.extend(picture.label.map(ContentBlock::text));
+        content.push(ContentBlock::image(picture.png, "image/png"));
+    }
+    result(success, content, value)
+}
+
+/// The answer of a call that this server put together; it says itself whether it succeeded.
+pub(super) fn value(value: Value) -> CallToolResult {
+    let success = value.get("success") == Some(&Value::Bool(true));
+    result(success, vec![ContentBlock::text(value.to_string())], value)
 }
 
 /// A bad ending: a text that says what happened, what is known and what to do, and the same as data.
@@ -40,12 +45,16 @@ pub(super) fn own(success: bool, text: &str, data: Option<Value>) -> CallToolRes
         value["data"] = data;
     }
     let content = vec![ContentBlock::text(value.to_string())];
+    result(success, content, value)
+}
+
+fn result(success: bool, content: Vec<ContentBlock>, value: Value) -> CallToolResult {
     let mut result = if success {
         CallToolResult::success(content)
     } else {
         CallToolResult::error(content)
     };
-    result.structured_content = Some(value);
+    result.structured_content = Some(object(value));
     result
 }
 

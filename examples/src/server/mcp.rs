@@ -4,20 +4,21 @@ use super::answer;
 use super::health;
 use super::sessions::Session;
 use crate::calls::{Caller, Calls, Progress, diagnose};
-use crate::catalogue::{Call, Catalogue, Reply, Resource, Source, Tool, wire_timeout};
+use crate::catalogue::{Call, Catalogue, Read, Reply, Resource, Source, Tool};
+use crate::logic::{self, Logic, Step};
 use mcp_transport_core::{Ending, Outcome};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ErrorCode, Implementation,
-    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProgressNotificationParam,
-    ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
-    ResourceContents, ServerCapabilities, ServerConfig,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    ProgressNotificationParam, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse,
+    ReadResourceResult, ResourceContents, ServerCapabilities, ServerConfig,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The server as one client sees it.
 pub struct UnityMcp {
@@ -52,6 +53,41 @@ impl UnityMcp {
         }
     }
 
+    /// What `tools/list` answers.
+    pub fn tools() -> &'static [rmcp::model::Tool] {
+        static TOOLS: LazyLock<Vec<rmcp::model::Tool>> = LazyLock::new(|| {
+            let tools = Catalogue::builtin().tools().iter();
+            tools.filter(|tool| is_offered(tool)).map(listed).collect()
+        });
+        &TOOLS
+    }
+
+    /// What `resources/list` answers.
+    pub fn resources() -> Vec<rmcp::model::Resource> {
+        let fixed = readable().filter(|resource| !resource.is_template());
+        let listed = fixed.map(|resource| {
+            let mut listed = rmcp::model::Resource::new(&*resource.uri, &*resource.name);
+            listed.title = Some(resource.title.clone());
+            listed.description = Some(resource.description.clone());
+            listed.mime_type = Some(JSON.to_owned());
+            listed
+        });
+        listed.collect()
+    }
+
+    /// What `resources/templates/list` answers.
+    pub fn resource_templates() -> Vec<rmcp::model::ResourceTemplate> {
+        let templates = readable().filter(|resource| resource.is_template());
+        let listed = templates.map(|resource| {
+            let mut listed = rmcp::model::ResourceTemplate::new(&*resource.uri, &*resource.name);
+            listed.title = Some(resource.title.clone());
+            listed.description = Some(resource.description.clone());
+            listed.mime_type = Some(JSON.to_owned());
+            listed
+        });
+        listed.collect()
+    }
+
     async fn call(
         &self,
         tool: &'static Tool,
@@ -66,14 +102,53 @@ impl UnityMcp {
                 return answer::ending(&ending.retryable(false));
             }
         };
-        if call.command.is_none() {
-            return self.own(&call, context);
-        }
         let caller = self.caller(context);
         let selector = call.unity_instance.clone().or_else(|| self.active());
+        match tool
+            .handler
+            .as_deref()
+            .and_then(|name| logic::start(name, &call))
+        {
+            Some(Ok(logic)) => return self.work(logic, &caller, selector).await,
+            Some(Err(bad)) => {
+                let ending =
+                    Ending::new(Outcome::NotDelivered, "invalid_arguments", bad.to_string());
+                return answer::ending(&ending.retryable(false));
+            }
+            None if call.command.is_none() => return self.own(&call, context),
+            None => {}
+        }
         match self.calls.run(&caller, selector.as_deref(), &call).await {
             Ok(reply) => answer::reply(tool, &call, reply),
             Err(ending) => answer::ending(&ending),
+        }
+    }
+
+    /// A call of several commands, all to the editor that got the first one.
+    async fn work(
+        &self,
+        mut logic: Box<dyn Logic>,
+        caller: &Caller,
+        mut selector: Option<String>,
+    ) -> CallToolResult {
+        let mut answered = None;
+        loop {
+            match logic.step(answered.take().as_ref()) {
+                Step::Ask(call) => {
+                    match self.calls.run(caller, selector.as_deref(), &call).await {
+                        Ok(reply) => answered = Some(reply),
+                        Err(ending) => return answer::ending(&ending),
+                    }
+                    if let Ok(editor) = self.calls.choose(selector.as_deref()) {
+                        selector = Some(editor.hash);
+                    }
+                }
+                Step::Wait(pause) => tokio::select! {
+                    () = sleep(pause) => {}
+                    () = caller.gone() => {}
+                },
+                Step::Done(value) => return answer::value(value),
+            }
         }
     }
 
@@ -124,19 +199,25 @@ impl UnityMcp {
 
     async fn read(
         &self,
-        resource: &'static Resource,
+        read: Read,
         context: &RequestContext<RoleServer>,
     ) -> Result<Value, Ending> {
-        let Source::Command(command) = &resource.source else {
-            let now = now();
-            let instances = self.calls.hub().snapshot();
-            let shown: Vec<Value> = instances
-                .iter()
-                .map(|one| health::editor(now, one))
-                .collect();
-            return Ok(json!({"success": true, "instance_count": shown.len(), "instances": shown}));
+        let command = match &read.resource.source {
+            Source::Command(command) => command,
+            Source::Document(text) => return Ok(json!({"success": true, "data": text})),
+            Source::Server(_) => {
+                let now = now();
+                let instances = self.calls.hub().snapshot();
+                let shown: Vec<Value> = instances
+                    .iter()
+                    .map(|one| health::editor(now, one))
+                    .collect();
+                return Ok(
+                    json!({"success": true, "instance_count": shown.len(), "instances": shown}),
+                );
+            }
         };
-        let call = Call::read(command, wire_timeout(command, &Value::Null));
+        let call = Call::read(command, read.params);
         let reply: Reply = self
             .calls
             .run(&self.caller(context), self.active().as_deref(), &call)
@@ -186,9 +267,7 @@ impl ServerHandler for UnityMcp {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        static TOOLS: LazyLock<Vec<rmcp::model::Tool>> =
-            LazyLock::new(|| Catalogue::builtin().tools().iter().map(listed).collect());
-        Ok(ListToolsResult::with_all_items(TOOLS.clone()))
+        Ok(ListToolsResult::with_all_items(Self::tools().to_vec()))
     }
 
     async fn call_tool(
@@ -196,7 +275,8 @@ impl ServerHandler for UnityMcp {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let Some(tool) = Catalogue::builtin().tool(&request.name) else {
+        let tool = Catalogue::builtin().tool(&request.name);
+        let Some(tool) = tool.filter(|tool| is_offered(tool)) else {
             let text = format!("There is no tool {:?}. See tools/list.", request.name);
             return Err(ErrorData::invalid_params(text, None));
         };
@@ -211,14 +291,17 @@ impl ServerHandler for UnityMcp {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        let resources = Catalogue::builtin().resources().iter().map(|resource| {
-            let mut listed = rmcp::model::Resource::new(&*resource.uri, &*resource.name);
-            listed.title = Some(resource.title.clone());
-            listed.description = Some(resource.description.clone());
-            listed.mime_type = Some("application/json".to_owned());
-            listed
-        });
-        Ok(ListResourcesResult::with_all_items(resources.collect()))
+        Ok(ListResourcesResult::with_all_items(Self::resources()))
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        Ok(ListResourceTemplatesResult::with_all_items(
+            Self::resource_templates(),
+        ))
     }
 
     async fn read_resource(
@@ -226,7 +309,16 @@ impl ServerHandler for UnityMcp {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let Some(resource) = Catalogue::builtin().resource(&request.uri) else {
+        let found = Catalogue::builtin().resource(&request.uri);
+        let read = match found {
+            Some(Err(problem)) => {
+                let data = json!({"uri": request.uri});
+                return Err(ErrorData::invalid_params(problem.to_string(), Some(data)));
+            }
+            Some(Ok(read)) if is_readable(read.resource) => Some(read),
+            _ => None,
+        };
+        let Some(read) = read else {
             let text = format!(
                 "There is no resource {:?}. See resources/list.",
                 request.uri
@@ -236,11 +328,11 @@ impl ServerHandler for UnityMcp {
                 Some(json!({"uri": request.uri})),
             ));
         };
-        match self.read(resource, &context).await {
+        match self.read(read, &context).await {
             Ok(value) => {
                 let mut contents = ResourceContents::text(value.to_string(), &*request.uri);
                 if let ResourceContents::TextResourceContents { mime_type, .. } = &mut contents {
-                    *mime_type = Some("application/json".to_owned());
+                    *mime_type = Some(JSON.to_owned());
                 }
                 Ok(ReadResourceResult::new(vec![contents]).into())
             }
@@ -256,6 +348,32 @@ impl ServerHandler for UnityMcp {
 
 /// The code of a resource that no editor could be asked for: the family's `TimedOut`. Its data say more.
 const NO_ANSWER: i32 = -31003;
+
+const JSON: &str = "application/json";
+
+/// The handlers of [`UnityMcp::own`]; the others are in [`logic`].
+const OWN: &[&str] = &["get_operation", "set_active_instance"];
+
+/// What [`UnityMcp::read`] knows without an editor.
+const KNOWN: &[&str] = &["instances"];
+
+/// A tool that nobody answers is no tool.
+fn is_offered(tool: &Tool) -> bool {
+    let handler = tool.handler.as_deref();
+    handler.is_none_or(|name| OWN.contains(&name) || logic::knows(name))
+}
+
+fn readable() -> impl Iterator<Item = &'static Resource> {
+    let resources = Catalogue::builtin().resources().iter();
+    resources.filter(|resource| is_readable(resource))
+}
+
+fn is_readable(resource: &Resource) -> bool {
+    match &resource.source {
+        Source::Server(name) => KNOWN.contains(&&**name),
+        Source::Command(_) | Source::Document(_) => true,
+    }
+}
 
 fn listed(tool: &'static Tool) -> rmcp::model::Tool {
     let hints = &tool.annotations;
@@ -299,6 +417,11 @@ fn progress(context: &RequestContext<RoleServer>) -> Option<Progress> {
             let _ = peer.notify_progress(params).await;
         })
     }))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the shell towards rmcp")]
+async fn sleep(pause: Duration) {
+    tokio::time::sleep(pause).await;
 }
 
 #[expect(clippy::disallowed_methods, reason = "the shell towards rmcp")]

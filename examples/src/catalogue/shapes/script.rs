@@ -1,7 +1,5 @@
 //! Scripts: the plugin wants a name and a folder, and a new file's source in base64.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
@@ -42,11 +40,7 @@ pub(super) fn contents(draft: &mut Draft) -> Result<(), Problem> {
 /// Without a source, nothing: the plugin then writes a template.
 fn encode(draft: &mut Draft, contents: &str) {
     if !contents.is_empty() {
-        draft.wire.insert(
-            "encodedContents".to_owned(),
-            STANDARD.encode(contents).into(),
-        );
-        draft.wire.insert("contentsEncoded".to_owned(), true.into());
+        super::encode(draft, contents);
     }
 }
 
@@ -65,9 +59,9 @@ fn place(
 
 /// Where a script is, as the plugin wants it.
 #[derive(Debug)]
-struct Location {
-    folder: String,
-    name: String,
+pub(crate) struct Location {
+    pub(crate) folder: String,
+    pub(crate) name: String,
     extension: bool,
 }
 
@@ -81,7 +75,7 @@ impl Location {
     }
 
     /// `mcpforunity://path/Assets/…`, `file:///…/Assets/…`, or a path that has an Assets folder.
-    fn of_uri(uri: &str) -> Result<Self, &'static str> {
+    pub(crate) fn of_uri(uri: &str) -> Result<Self, &'static str> {
         let raw = uri
             .strip_prefix("mcpforunity://path/")
             .or_else(|| uri.strip_prefix("file://"));
