@@ -7,8 +7,14 @@
 #![forbid(unsafe_code)]
 
 pub mod broker;
+pub mod host;
 pub mod launch;
 pub mod mcp;
 pub mod native;
 pub mod run;
 pub mod server;
+
+/// Compiles the samples of the readme.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
