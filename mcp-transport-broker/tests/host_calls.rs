@@ -1,6 +1,7 @@
 //! Calls, answers and what is said besides, while a lease is up.
 #![allow(
     clippy::disallowed_methods,
+    clippy::unwrap_used,
     missing_docs,
     reason = "a test has clocks and tasks"
 )]

@@ -1,6 +1,7 @@
 //! How a host finds its broker, and what goes from one lease to the next.
 #![allow(
     clippy::disallowed_methods,
+    clippy::unwrap_used,
     missing_docs,
     reason = "a test has clocks and tasks"
 )]

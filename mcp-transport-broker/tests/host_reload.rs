@@ -1,6 +1,7 @@
 //! How a host leaves, and comes back.
 #![allow(
     clippy::disallowed_methods,
+    clippy::unwrap_used,
     missing_docs,
     reason = "a test has clocks and tasks"
 )]

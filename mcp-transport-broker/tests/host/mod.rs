@@ -1,7 +1,12 @@
 //! A broker that does what the test says: it grants leases, hands out what it is given, and keeps
 //! what it hears.
 
-#![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "each test uses a part of it"
+)]
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
