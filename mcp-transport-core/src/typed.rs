@@ -1,7 +1,7 @@
 //! Your serde types in place of messages.
 
 use crate::answering::Answering;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::message::{Kind, Message};
 use futures::{Sink, Stream, ready};
 use pin_project_lite::pin_project;
@@ -16,8 +16,9 @@ pin_project! {
     ///
     /// Made by [`TransportExt::typed`](crate::TransportExt::typed). Incoming messages that are no
     /// JSON-RPC, and requests that do not fit `Rx`, are answered here with an error, so that nobody
-    /// waits for them; it is an [`Answering`] that knows `Rx` besides, with the same limits. An
-    /// error of the transport ends the stream, as service libraries expect.
+    /// waits for them; it is an [`Answering`] that knows `Rx` besides, with the same limits. In
+    /// place of an answer that does not fit, you get a JSON-RPC error under its id, if that fits.
+    /// An error of the transport ends the stream, as service libraries expect.
     ///
     /// ```
     /// use futures::{SinkExt, StreamExt};
@@ -90,11 +91,24 @@ where
                     inner.as_mut().answer(answer);
                 }
                 (Err(error), kind) => {
-                    tracing::debug!(?kind, %error, "a message that does not fit was skipped");
+                    tracing::debug!(?kind, %error, "a message does not fit");
+                    if let Some(value) = misfit(kind, &error) {
+                        return Poll::Ready(Some(value));
+                    }
                 }
             }
         }
     }
+}
+
+/// In place of an answer that does not fit: an error under its id, since somebody waits for it.
+fn misfit<Rx: DeserializeOwned>(kind: Kind<'_>, error: &Error) -> Option<Rx> {
+    let Kind::Response { id: Some(id), .. } = kind else {
+        return None;
+    };
+    let text = format!("the answer is of another type: {error}");
+    let error = Error::new(ErrorKind::Malformed).context(text);
+    Message::failure(Some(id), &error).json().ok()
 }
 
 impl<T, Tx, Rx> Sink<Tx> for Typed<T, Tx, Rx>

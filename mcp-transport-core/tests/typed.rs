@@ -99,6 +99,42 @@ async fn what_nobody_waits_for_and_does_not_fit_is_skipped() {
     assert!(theirs.next().now_or_never().is_none(), "no answer");
 }
 
+/// Answers of one kind, and errors.
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(untagged)]
+enum Answer {
+    Sum { id: u32, result: i64 },
+    Failure { id: u32, error: Failure },
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+struct Failure {
+    code: i32,
+    message: String,
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_fit_is_an_error_to_who_waits_for_it() {
+    let (ours, mut theirs) = memory::pair(4);
+    let mut ours = ours.typed::<Add, Answer>();
+    for text in [
+        r#"{"jsonrpc":"2.0","id":8,"result":3}"#,
+        r#"{"jsonrpc":"2.0","id":9,"result":"three"}"#,
+    ] {
+        theirs.send(Message::from(text)).await.unwrap();
+    }
+    assert_eq!(ours.next().await, Some(Answer::Sum { id: 8, result: 3 }));
+    let Some(Answer::Failure { id: 9, error }) = ours.next().await else {
+        panic!("no error under its id");
+    };
+    assert_eq!(error.code, -31012);
+    assert!(error.message.contains("another type"), "{}", error.message);
+    assert!(
+        theirs.next().now_or_never().is_none(),
+        "the peer is not told"
+    );
+}
+
 #[tokio::test]
 async fn a_lost_connection_ends_the_stream() {
     let (mut ours, theirs) = typed(4);

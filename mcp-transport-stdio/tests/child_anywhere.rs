@@ -99,6 +99,14 @@ fn the_other_end() {
             eprintln!("second line");
             std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
         }
+        "flood" => {
+            let piece = [b'x'; 64 * 1024];
+            for _ in 0..256 {
+                std::io::stderr().write_all(&piece).unwrap();
+            }
+            eprintln!("\nthe last of 16 MiB");
+            std::process::exit(4);
+        }
         "stay" => stay(),
         "stay with a child" => {
             start_one_more(witness);
@@ -411,6 +419,19 @@ async fn a_child_that_never_reads_makes_the_sender_wait_and_can_still_be_closed(
     assert!(child.send(big).now_or_never().is_none());
     soon("it is killed", child.close()).await.unwrap();
     life.end().await;
+}
+
+#[tokio::test]
+async fn a_child_that_floods_its_standard_error_never_waits_to_write() {
+    let witness = Witness::new().await;
+    let mut child = ChildConnector::new(witness.command("flood"))
+        .connect()
+        .await
+        .unwrap();
+    let error = soon("its end", child.next()).await.unwrap().unwrap_err();
+    assert!(error.to_string().contains(": 4"), "{error}");
+    assert!(error.to_string().contains("the last of 16 MiB"), "{error}");
+    assert!(error.to_string().len() < 500);
 }
 
 #[tokio::test]
