@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use tokio_util::codec::Encoder;
 
 /// However a stream is torn, it is the same lines; no more is held back than a line may have; what was read can be
-/// written and read again; and whoever sent a request that is too large is told by its id.
+/// written and read again; and of what is too large it is known whose request it was, or to which call the answer.
 pub fn lines(input: &[u8]) {
     let Some(torn) = Torn::new(input) else { return };
     // Beyond the limit: a `\r` that may end the line, and a byte-order mark.
@@ -23,7 +23,12 @@ pub fn lines(input: &[u8]) {
             Kind::Opaque(Defect::TooLarge { id, size, limit }) => {
                 assert!(line.len() > torn.limit);
                 assert_eq!((*size, *limit), (line.len() as u64, torn.limit as u64));
-                assert_id(line, id.as_ref());
+                assert_id(line, id.as_ref(), None);
+            }
+            Kind::Opaque(Defect::AnswerTooLarge { id, size, limit }) => {
+                assert!(line.len() > torn.limit);
+                assert_eq!((*size, *limit), (line.len() as u64, torn.limit as u64));
+                assert_id(line, None, Some(id));
             }
             _ => assert_eq!(message.as_bytes(), line),
         }
@@ -44,14 +49,22 @@ fn expected(wire: &[u8], limit: usize) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The id of a line that was skipped is that which reading all of it would have found.
-fn assert_id(line: &[u8], found: Option<&Id>) {
+fn assert_id(line: &[u8], request: Option<&Id>, answer: Option<&Id>) {
+    let same = |found: Option<&Id>, id: &Id| match found {
+        Some(found) => assert_eq!(found, id),
+        None => assert!(raw_id(line).len() > 256, "an id of 256 bytes is found"),
+    };
     match Message::from(line.to_vec()).kind() {
-        Kind::Request { id, .. } => match found {
-            Some(found) => assert_eq!(found, id),
-            None => assert!(raw_id(line).len() > 256, "an id of 256 bytes is found"),
-        },
-        Kind::Notification { .. } | Kind::Response { .. } => {
-            assert_eq!(found, None, "nobody waits for an answer");
+        Kind::Request { id, .. } => {
+            assert_eq!(answer, None, "a request is no answer");
+            same(request, id);
+        }
+        Kind::Response { id: Some(id), .. } => {
+            assert_eq!(request, None, "nobody waits for an answer");
+            same(answer, id);
+        }
+        Kind::Notification { .. } | Kind::Response { id: None, .. } => {
+            assert_eq!((request, answer), (None, None), "there is no id");
         }
         Kind::Opaque(_) => {}
     }

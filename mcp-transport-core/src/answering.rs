@@ -21,7 +21,8 @@ use tokio::time::{Sleep, sleep};
 pin_project! {
     /// A transport that answers what is no JSON-RPC message, and yields the rest.
     ///
-    /// [`Message::to_answer`] says what is answered. At most 64 answers wait for the peer to read
+    /// [`Message::to_answer`] says what is answered. In place of an answer over the limit you get a
+    /// JSON-RPC error under its id, since somebody waits for it. At most 64 answers wait for the peer to read
     /// them; while they do, nothing more is read from it, so that each bad message has its answer
     /// and none costs memory without bound. At the end of the stream, answers that still wait have
     /// 1 s to leave.
@@ -144,13 +145,17 @@ where
                 return Poll::Pending;
             }
             match ready!(this.inner.poll_next(cx)) {
-                Some(Ok(message)) => match message.to_answer() {
-                    Some(answer) => {
-                        tracing::debug!(?message, "what is no message was answered");
-                        this.waiting.push_back(answer);
+                Some(Ok(message)) => {
+                    if let Some(lost) = message.to_lost_answer() {
+                        tracing::debug!(?message, "an answer was lost");
+                        return Poll::Ready(Some(Ok(lost)));
                     }
-                    None => return Poll::Ready(Some(Ok(message))),
-                },
+                    let Some(answer) = message.to_answer() else {
+                        return Poll::Ready(Some(Ok(message)));
+                    };
+                    tracing::debug!(?message, "what is no message was answered");
+                    this.waiting.push_back(answer);
+                }
                 Some(Err(error)) => *this.ended = Some(Some(error)),
                 None => *this.ended = Some(None),
             }

@@ -753,7 +753,7 @@ async fn an_answer_over_the_limit_ends_its_call_and_no_other() {
     host.hear_request("tools/call").await;
     host.hear_request("tools/call").await;
     host.0
-        .send(Message::too_large(Some(1.into()), 2_000, 1_000))
+        .send(Message::answer_too_large(1.into(), 2_000, 1_000))
         .await
         .unwrap();
     let answer = hear(&mut link).await;
@@ -762,6 +762,40 @@ async fn an_answer_over_the_limit_ends_its_call_and_no_other() {
     assert_eq!(answer["error"]["data"]["outcome"], "unknown");
     host.answer(json!(2), json!("fine")).await;
     assert_eq!(hear(&mut link).await["result"], "fine");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_over_the_limit_of_a_line_ends_its_call_and_a_request_over_it_ends_none() {
+    use mcp_transport_core::codec::{self, Lines};
+    let (tx, mut ends) = tokio::sync::mpsc::unbounded_channel();
+    let mut link = Resilient::spawn(move || {
+        let (ours, theirs) = tokio::io::duplex(4_096);
+        tx.send(theirs).unwrap();
+        async move { Ok(codec::framed(ours, Lines::with_limit(500))) }
+    });
+    let mut host = Lines::framed(ends.recv().await.unwrap());
+    link.send(request(1, "tools/call")).await.unwrap();
+    host.next().await.unwrap().unwrap();
+    let text = "x".repeat(1_000);
+    // The host's own request of that id is another one, and the host is told.
+    let theirs = Message::request(&1.into(), "roots/list", Some(json!({ "text": text }))).unwrap();
+    host.send(theirs).await.unwrap();
+    let refused: Value = host.next().await.unwrap().unwrap().json().unwrap();
+    assert_eq!(
+        (&refused["id"], &refused["error"]["code"]),
+        (&json!(1), &json!(-31005))
+    );
+    hears_nothing(&mut link).await;
+
+    let answer = Message::response(&1.into(), json!({ "text": text })).unwrap();
+    host.send(answer).await.unwrap();
+    let answer = hear(&mut link).await;
+    assert_eq!(
+        (&answer["id"], &answer["error"]["code"]),
+        (&json!(1), &json!(-31005))
+    );
+    assert_eq!(answer["error"]["data"]["outcome"], "unknown");
+    assert!(link.state().is_connected());
 }
 
 #[tokio::test(start_paused = true)]

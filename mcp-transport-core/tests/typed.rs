@@ -6,7 +6,7 @@
 )]
 
 use futures::{FutureExt, Sink, SinkExt, StreamExt};
-use mcp_transport_core::codec::Lines;
+use mcp_transport_core::codec::{Lines, framed};
 use mcp_transport_core::{Error, ErrorKind, Id, Message, TransportExt, Typed, memory};
 use serde::{Deserialize, Serialize};
 use std::future::poll_fn;
@@ -133,6 +133,20 @@ async fn an_answer_that_does_not_fit_is_an_error_to_who_waits_for_it() {
         theirs.next().now_or_never().is_none(),
         "the peer is not told"
     );
+}
+
+#[tokio::test]
+async fn an_answer_over_the_limit_is_an_error_to_who_waits_for_it() {
+    let (ours, mut wire) = tokio::io::duplex(4_096);
+    let mut ours = framed(ours, Lines::with_limit(100)).typed::<Add, Answer>();
+    let long = "x".repeat(200);
+    let line = format!("{{\"jsonrpc\":\"2.0\",\"result\":\"{long}\",\"id\":9}}\n");
+    wire.write_all(line.as_bytes()).await.unwrap();
+    let Some(Answer::Failure { id: 9, error }) = ours.next().await else {
+        panic!("no error under its id");
+    };
+    assert_eq!(error.code, -31005);
+    assert!(error.message.contains("100 bytes"), "{}", error.message);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use super::MAX_MESSAGE;
 use crate::error::{Error, ErrorKind};
 use crate::message::Message;
-use crate::message::scan::IdScanner;
+use crate::message::scan::{Found, IdScanner};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
@@ -16,6 +16,7 @@ use tokio_util::codec::{Decoder, Encoder};
 /// | a byte-order mark before the first line | nothing |
 /// | bytes that are no JSON | a message that is [`Opaque`](crate::Kind::Opaque): the edge answers it |
 /// | a line over the limit | skipped; an opaque message says [`TooLarge`](crate::Defect::TooLarge), with the id if it has one |
+/// | an answer over the limit | skipped; an opaque message says [`AnswerTooLarge`](crate::Defect::AnswerTooLarge), and to which call |
 /// | a last line without an end | a message |
 ///
 /// What goes out loses its raw line breaks, which JSON allows only between tokens; they become
@@ -108,7 +109,12 @@ impl Skip {
 
     fn finish(self, limit: usize) -> Message {
         let size = self.size - u64::from(self.carriage_return);
-        Message::too_large(self.scanner.finish(), size, limit as u64)
+        let limit = limit as u64;
+        match self.scanner.finish() {
+            Found::Request(id) => Message::too_large(Some(id), size, limit),
+            Found::Answer(id) => Message::answer_too_large(id, size, limit),
+            Found::Nothing => Message::too_large(None, size, limit),
+        }
     }
 }
 

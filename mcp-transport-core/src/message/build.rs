@@ -1,9 +1,10 @@
 //! Making messages.
 
-use super::scan::IdScanner;
+use super::scan::{Found, IdScanner};
 use super::{Defect, Id, Kind, Message};
 use crate::ending::Ending;
 use crate::error::{Error, ErrorKind};
+use crate::outcome::Outcome;
 use serde::Serialize;
 use serde::de::IgnoredAny;
 
@@ -138,7 +139,7 @@ impl Message {
             return None;
         };
         let found = match defect {
-            Defect::TooLarge { .. } => None,
+            Defect::TooLarge { .. } | Defect::AnswerTooLarge { .. } => None,
             Defect::NotJson if self.as_str().is_none() => {
                 let text = String::from_utf8_lossy(&self.bytes);
                 let is_json = serde_json::from_str::<IgnoredAny>(&text).is_ok();
@@ -148,6 +149,22 @@ impl Message {
             _ => self.as_str().and_then(scan),
         };
         Some(defect.answer_to(found.as_ref()))
+    }
+
+    /// In place of an answer that was over the limit: an error, to who made the call. `None` for
+    /// any other message.
+    pub(crate) fn to_lost_answer(&self) -> Option<Self> {
+        let Kind::Opaque(Defect::AnswerTooLarge { id, size, limit }) = self.kind() else {
+            return None;
+        };
+        let (size, limit) = (*size, *limit);
+        let kind = ErrorKind::TooLarge { limit, size };
+        let text = format!(
+            "The answer has {size} bytes, over the limit of {limit} bytes, and was skipped. The peer \
+             has done it: ask for less, or raise the limit."
+        );
+        let ending = Ending::new(Outcome::Unknown, kind.cause(), text);
+        Some(Self::ended(Some(id), kind.code(), &ending))
     }
 
     /// The JSON of any type of yours.
@@ -166,5 +183,8 @@ impl Message {
 fn scan(json: &str) -> Option<Id> {
     let mut scanner = IdScanner::default();
     scanner.push(json.as_bytes());
-    scanner.finish()
+    match scanner.finish() {
+        Found::Request(id) => Some(id),
+        Found::Answer(_) | Found::Nothing => None,
+    }
 }

@@ -89,6 +89,15 @@ pub enum Defect {
         /// The limit in bytes.
         limit: u64,
     },
+    /// An answer over the limit; its bytes were skipped, and who made the call waits still.
+    AnswerTooLarge {
+        /// The id of the call.
+        id: Id,
+        /// The answer's size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
 }
 
 impl Message {
@@ -108,10 +117,18 @@ impl Message {
 
     /// Stands for an incoming message that was over the limit, and was skipped.
     pub fn too_large(id: Option<Id>, size: u64, limit: u64) -> Self {
-        let envelope = Envelope::Opaque(Defect::TooLarge { id, size, limit });
+        Self::skipped(Defect::TooLarge { id, size, limit })
+    }
+
+    /// Stands for an incoming answer that was over the limit, and was skipped.
+    pub fn answer_too_large(id: Id, size: u64, limit: u64) -> Self {
+        Self::skipped(Defect::AnswerTooLarge { id, size, limit })
+    }
+
+    fn skipped(defect: Defect) -> Self {
         Self {
             bytes: Bytes::new(),
-            envelope: OnceLock::from(envelope),
+            envelope: OnceLock::from(Envelope::Opaque(defect)),
         }
     }
 
@@ -247,6 +264,14 @@ impl Defect {
                 });
                 Message::failure(own.as_ref().or(id), &error)
             }
+            // An answer is not answered: the peer is told that it came to nothing.
+            Self::AnswerTooLarge { size, limit, .. } => {
+                let error = Error::new(ErrorKind::TooLarge {
+                    limit: *limit,
+                    size: *size,
+                });
+                Message::failure(None, &error)
+            }
             other => Message::error(id, -32600, &format!("Invalid Request: {other}"), None::<()>),
         }
     }
@@ -265,6 +290,10 @@ impl fmt::Display for Defect {
             Self::TooLarge { size, limit, .. } => {
                 write!(f, "{size} bytes are over the limit of {limit} bytes")
             }
+            Self::AnswerTooLarge { id, size, limit } => write!(
+                f,
+                "the answer to {id} has {size} bytes, over the limit of {limit} bytes"
+            ),
         }
     }
 }

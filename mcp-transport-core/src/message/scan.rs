@@ -1,12 +1,12 @@
-//! Finding the id of a request that is too large to keep.
+//! Finding the id of a message that is too large to keep.
 
 use super::Id;
 
 /// Looks for the top-level `id` of a JSON object while its bytes pass by, and keeps none of them.
 ///
 /// Some clients write `id` last, so the head alone does not do. An id longer than [`MAX_ID`] bytes
-/// is not found; a message that has no top-level `method` is no request, and nobody waits for an
-/// answer to it. Of two ids neither is taken.
+/// is not found. A message with a top-level `method` is a request; one without, but with a `result`
+/// or an `error`, is an answer. Of two ids neither is taken.
 #[derive(Debug, Default)]
 pub(crate) struct IdScanner {
     depth: u32,
@@ -20,6 +20,16 @@ pub(crate) struct IdScanner {
     id: Option<Id>,
     id_seen: bool,
     has_method: bool,
+    has_outcome: bool,
+}
+
+/// Whose id was found.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Found {
+    Request(Id),
+    /// The id of the call that is answered.
+    Answer(Id),
+    Nothing,
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -40,9 +50,13 @@ impl IdScanner {
         }
     }
 
-    /// The id, if a request with one has passed by.
-    pub(crate) fn finish(self) -> Option<Id> {
-        self.id.filter(|_| self.has_method)
+    /// The id, if a request or an answer with one has passed by.
+    pub(crate) fn finish(self) -> Found {
+        match self.id {
+            Some(id) if self.has_method => Found::Request(id),
+            Some(id) if self.has_outcome => Found::Answer(id),
+            _ => Found::Nothing,
+        }
     }
 
     fn step(&mut self, byte: u8) {
@@ -92,6 +106,7 @@ impl IdScanner {
             Some("id") => Key::Id,
             other => {
                 self.has_method |= other == Some("method");
+                self.has_outcome |= matches!(other, Some("result" | "error"));
                 Key::Other
             }
         };
@@ -121,6 +136,13 @@ mod tests {
     use super::*;
 
     fn scan(json: &str) -> Option<Id> {
+        match found(json) {
+            Found::Request(id) => Some(id),
+            Found::Answer(_) | Found::Nothing => None,
+        }
+    }
+
+    fn found(json: &str) -> Found {
         let mut whole = IdScanner::default();
         whole.push(json.as_bytes());
         let mut torn = IdScanner::default();
@@ -160,6 +182,22 @@ mod tests {
             None
         );
         assert_eq!(scan("\u{0}]]}}\"\\"), None);
+    }
+
+    #[test]
+    fn the_id_of_an_answer_is_that_of_its_call() {
+        let answer = || Found::Answer(Id::from(7));
+        assert_eq!(
+            found(r#"{"jsonrpc":"2.0","id":7,"result":{"method":"x"}}"#),
+            answer()
+        );
+        assert_eq!(found(r#"{"error":{"code":1,"id":8},"id":7}"#), answer());
+        assert_eq!(
+            found(r#"{"id":7,"method":"x","result":1}"#),
+            Found::Request(Id::from(7))
+        );
+        assert_eq!(found(r#"{"id":null,"error":{}}"#), Found::Nothing);
+        assert_eq!(found(r#"{"id":7,"params":{"result":1}}"#), Found::Nothing);
     }
 
     #[test]

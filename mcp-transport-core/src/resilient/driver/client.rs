@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 impl Driver {
     /// The client said this, when it had read `read` messages.
     pub(in crate::resilient) fn client_said(&mut self, now: Instant, message: Message, read: u64) {
+        let message = message.to_lost_answer().unwrap_or(message);
         match message.kind() {
             Kind::Request { id, method } => {
                 let (id, safety) = (id.clone(), replayable::replay(method));

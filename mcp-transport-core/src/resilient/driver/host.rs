@@ -80,12 +80,8 @@ impl Driver {
         match defect {
             // Noise, like a log line on standard output. To answer it would be noise, too.
             Defect::NotJson => {}
-            Defect::TooLarge {
-                id: Some(id),
-                size,
-                limit,
-            } if self.ids.contains_key(id) => {
-                let op = self.ids[id];
+            Defect::AnswerTooLarge { id, size, limit } => {
+                let Some(&op) = self.ids.get(id) else { return };
                 if self.delivery.complete(link, op) == Answer::ForClient {
                     if let Some(call) = self.forget(op) {
                         self.tell(answers::answer_too_large(&call.request, op, *size, *limit));
