@@ -52,6 +52,14 @@ pub enum LaunchError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// It runs, and did not do what it was told.
+    #[error("the broker on port {port}: {what}")]
+    Control {
+        /// Which port.
+        port: u16,
+        /// What happened.
+        what: String,
+    },
     /// A file of the broker could not be read or written.
     #[error("{}: {source}", path.display())]
     File {

@@ -18,16 +18,21 @@ mod error;
 mod locate;
 mod probe;
 mod record;
+mod request;
 mod start;
 
 pub use error::LaunchError;
 pub use locate::{BINARY_VARIABLE, Program};
+pub(crate) use record::old_log;
 pub use record::{Files, Record, default_state_dir, read_or_make_token, read_token};
 
 use crate::native::Hello;
 use crate::run::RunConfig;
 use decide::{Found, Step};
 use locate::Surroundings;
+use mcp_transport_core::loopback;
+use probe::Asked;
+use request::to_broker;
 use start::Started;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -300,6 +305,66 @@ impl Launched {
     /// True if this call started it.
     pub const fn was_started(&self) -> bool {
         self.started
+    }
+}
+
+impl Launched {
+    /// Who is attached, and what waits: JSON, for people and programs.
+    ///
+    /// # Errors
+    /// If it is gone, or refuses.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost if it is dropped.
+    pub async fn status(&self) -> Result<String, LaunchError> {
+        self.control("status").await
+    }
+
+    /// Ends it, in order: everybody who waits gets an answer. Returns when the port is free.
+    ///
+    /// # Errors
+    /// If it is gone already, refuses, or is still there after 10 s.
+    ///
+    /// # Cancel safety
+    /// What was said stays said.
+    pub async fn stop(&self) -> Result<(), LaunchError> {
+        self.control("stop").await?;
+        let is_gone = async {
+            while matches!(probe::ask(self.port).await, Asked::Broker { hello, .. } if hello.pid == self.pid())
+            {
+                tokio::time::sleep(GLANCE).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, is_gone)
+            .await
+            .map_err(|_| LaunchError::Control {
+                port: self.port,
+                what: format!("it was told to stop, and is still there after {PATIENCE:?}"),
+            })
+    }
+
+    async fn control(&self, path: &str) -> Result<String, LaunchError> {
+        let failed = |what: String| LaunchError::Control {
+            port: self.port,
+            what,
+        };
+        let asked = async {
+            let stream = loopback::connect(self.port)
+                .await
+                .map_err(|error| failed(error.to_string()))?;
+            let request = to_broker(http::Method::POST, self.port, path, Some(&self.token));
+            let (status, body) = request::request(stream, request)
+                .await
+                .map_err(|error| failed(error.to_string()))?;
+            let text = String::from_utf8_lossy(&body).into_owned();
+            if status == 200 {
+                Ok(text)
+            } else {
+                Err(failed(format!("it answered {status}: {text}")))
+            }
+        };
+        let answer = tokio::time::timeout(PATIENCE, asked).await;
+        answer.unwrap_or_else(|_| Err(failed(format!("no answer within {PATIENCE:?}"))))
     }
 }
 

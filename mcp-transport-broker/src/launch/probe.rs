@@ -5,10 +5,8 @@
 )]
 
 use super::decide::Found;
-use crate::native::{Hello, PREFIX, is_proof};
-use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::rt::TokioIo;
+use super::request::{request, to_broker};
+use crate::native::{Hello, is_proof};
 use mcp_transport_core::loopback;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -16,9 +14,6 @@ use tokio::net::TcpStream;
 /// How long somebody who accepts has for an answer. A broker answers in less than a millisecond,
 /// and on a machine that just woke up in less than this.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// A broker's answer is a few hundred bytes.
-const MAX_ANSWER: usize = 16 * 1024;
 
 /// Who is there?
 pub(super) enum Asked {
@@ -66,33 +61,15 @@ impl Asked {
 }
 
 async fn hello(stream: TcpStream, port: u16, nonce: &str) -> Result<Hello, String> {
-    let failed = |error: hyper::Error| format!("it does not speak HTTP as a broker does: {error}");
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+    let path = format!("hello?nonce={nonce}");
+    let asked = request(stream, to_broker(http::Method::GET, port, &path, None));
+    let (status, body) = asked
         .await
-        .map_err(failed)?;
-    let request = http::Request::get(format!("{PREFIX}hello?nonce={nonce}"))
-        .header(http::header::HOST, format!("127.0.0.1:{port}"))
-        .body(Empty::<Bytes>::new())
-        .expect("the parts are valid");
-    let exchange = async {
-        let response = sender.send_request(request).await.map_err(failed)?;
-        let status = response.status();
-        if !status.is_success() {
-            return Err(format!("an HTTP server that answers {status}"));
-        }
-        let body = Limited::new(response.into_body(), MAX_ANSWER)
-            .collect()
-            .await
-            .map_err(|error| format!("an HTTP server, but no broker: {error}"))?;
-        serde_json::from_slice(&body.to_bytes())
-            .map_err(|_| "an HTTP server, but no broker".to_owned())
-    };
-    tokio::pin!(exchange, connection);
-    tokio::select! {
-        hello = &mut exchange => hello,
-        // The connection may end first; the answer is then there, or never comes.
-        _ = &mut connection => exchange.await,
+        .map_err(|error| format!("it does not speak HTTP as a broker does: {error}"))?;
+    if status != 200 {
+        return Err(format!("an HTTP server that answers {status}"));
     }
+    serde_json::from_slice(&body).map_err(|_| "an HTTP server, but no broker".to_owned())
 }
 
 fn nonce() -> String {

@@ -29,6 +29,11 @@ impl Files {
     }
 }
 
+/// What a log had before it began anew.
+pub(crate) fn old_log(log: &Path) -> PathBuf {
+    log.with_extension("old.log")
+}
+
 /// Who runs.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -74,7 +79,12 @@ impl Record {
         if Self::read(files).as_ref() != Some(self) {
             return;
         }
-        for path in [&files.token, &files.log, &files.record] {
+        for path in [
+            &files.token,
+            &files.log,
+            &old_log(&files.log),
+            &files.record,
+        ] {
             if let Err(error) = fs::remove_file(path) {
                 if error.kind() != io::ErrorKind::NotFound {
                     tracing::warn!(path = %path.display(), %error, "a file could not be removed");

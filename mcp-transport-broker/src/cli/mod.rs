@@ -1,0 +1,5 @@
+//! The program `mcp-broker`.
+
+mod args;
+mod log;
+mod mono;
