@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 pub mod broker;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod host;
 pub mod launch;
 pub mod mcp;

@@ -46,7 +46,12 @@ pub(crate) struct Place {
 #[derive(Args, Debug)]
 pub(crate) struct Run {
     /// Which hosts may come.
-    #[arg(long, value_delimiter = ',', default_value = "native", value_name = "LIST")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "native",
+        value_name = "LIST"
+    )]
     dialect: Vec<DialectFlag>,
     /// How long a call waits for a host, in seconds.
     #[arg(long, default_value = "120", value_parser = seconds)]

@@ -25,7 +25,7 @@ pub(crate) enum Mono {
 pub(crate) fn read(arguments: &[OsString]) -> Option<Mono> {
     let (program, rest) = arguments.split_first()?;
     let program = PathBuf::from(program);
-    if program.extension()?.to_str()?.to_ascii_lowercase() != "exe" {
+    if !program.extension()?.eq_ignore_ascii_case("exe") {
         return None;
     }
     let rest: Vec<&str> = rest.iter().map(|one| one.to_str()).collect::<Option<_>>()?;
@@ -67,7 +67,13 @@ mod tests {
     #[test]
     fn the_editors_call_of_its_runtime_is_understood() {
         assert_eq!(
-            call(&["/p/Broker/keepalive-broker.exe", "--port", "20001", "--token", "t"]),
+            call(&[
+                "/p/Broker/keepalive-broker.exe",
+                "--port",
+                "20001",
+                "--token",
+                "t"
+            ]),
             Some(Mono::Run {
                 program: PathBuf::from("/p/Broker/keepalive-broker.exe"),
                 port: 20_001,
@@ -75,7 +81,13 @@ mod tests {
             })
         );
         assert_eq!(
-            call(&["/m/mcs.exe", "-nologo", "-target:exe", "-out:\"/p/k.exe\"", "\"/p/k.cs\""]),
+            call(&[
+                "/m/mcs.exe",
+                "-nologo",
+                "-target:exe",
+                "-out:\"/p/k.exe\"",
+                "\"/p/k.cs\""
+            ]),
             Some(Mono::Compile {
                 out: PathBuf::from("/p/k.exe")
             })

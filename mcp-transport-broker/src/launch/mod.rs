@@ -23,8 +23,9 @@ mod start;
 
 pub use error::LaunchError;
 pub use locate::{BINARY_VARIABLE, Program};
-pub(crate) use record::old_log;
 pub use record::{Files, Record, default_state_dir, read_or_make_token, read_token};
+#[cfg(feature = "cli")]
+pub(crate) use record::{old_log, write_private};
 
 use crate::native::Hello;
 use crate::run::RunConfig;

@@ -5,8 +5,8 @@ use subtle::ConstantTimeEq;
 
 /// A secret that a client presents as `Authorization: Bearer <token>`.
 ///
-/// Compared in constant time (only its length can be learnt), and never shown unless somebody says
-/// [`reveal`](Self::reveal): there is no `Display`, and `Debug` says that there is one.
+/// Compared in constant time (only its length can be learnt), and never shown: there is no
+/// `Display`, and `Debug` says that there is one.
 #[derive(Clone)]
 pub struct Token(Box<str>);
 
@@ -14,11 +14,6 @@ impl Token {
     /// Whether somebody presents this token, bare, as some host dialects' own headers do.
     pub fn matches(&self, presented: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(presented).into()
-    }
-
-    /// The secret itself, for whoever must present it or prove to know it.
-    pub fn reveal(&self) -> &str {
-        &self.0
     }
 
     /// Whether the value of an `Authorization` header presents this token.

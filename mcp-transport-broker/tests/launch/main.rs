@@ -1,0 +1,212 @@
+//! The broker's process: found, started, told to end, gone without a trace.
+//!
+//! The program is built with `--features cli`; the launcher's own tests run it.
+#![cfg(feature = "cli")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test waits for processes"
+)]
+
+mod rig;
+
+use mcp_transport_broker::launch::{LaunchError, Program};
+use rig::{Rig, is_free, until};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::Duration;
+
+#[tokio::test]
+async fn two_hosts_at_once_get_the_same_broker() {
+    let rig = Rig::new("two");
+    let launch = rig.launch();
+    let (one, two) = tokio::join!(launch.ensure(), launch.ensure());
+    let (one, two) = (one.unwrap(), two.unwrap());
+    assert_eq!(one.pid(), two.pid());
+    assert_eq!(one.token(), two.token());
+}
+
+#[tokio::test]
+async fn ten_starts_of_a_host_find_the_broker_of_the_first() {
+    let rig = Rig::new("ten");
+    let first = rig.launch().ensure().await.unwrap();
+    assert!(first.was_started());
+    for _ in 0..10 {
+        let found = rig.launch().ensure().await.unwrap();
+        assert_eq!(found.pid(), first.pid());
+        assert!(!found.was_started());
+    }
+}
+
+#[tokio::test]
+async fn to_look_starts_nothing_and_writes_nothing() {
+    let rig = Rig::new("look");
+    assert!(rig.launch().find().await.unwrap().is_none());
+    assert!(!rig.folder().exists());
+}
+
+#[tokio::test]
+async fn a_broker_that_was_killed_is_back_with_the_next_look() {
+    let rig = Rig::new("killed");
+    let first = rig.launch().ensure().await.unwrap();
+    rig::kill(first.pid());
+    until(|| is_free(rig.port())).await;
+    let next = rig.launch().ensure().await.unwrap();
+    assert_ne!(next.pid(), first.pid());
+    assert_eq!(next.token(), first.token(), "hosts know it still");
+}
+
+#[tokio::test]
+async fn one_that_is_told_to_stop_leaves_no_process_no_file_and_no_port() {
+    let rig = Rig::new("stop");
+    let broker = rig.launch().ensure().await.unwrap();
+    broker.stop().await.unwrap();
+    until(|| is_free(rig.port()) && !rig.folder().exists() && !rig::is_alive(broker.pid())).await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn one_that_is_terminated_leaves_no_file_either() {
+    let rig = Rig::new("terminated");
+    let broker = rig.launch().ensure().await.unwrap();
+    rig::terminate(broker.pid());
+    until(|| is_free(rig.port()) && !rig.folder().exists()).await;
+}
+
+#[tokio::test]
+async fn the_program_says_its_status_and_stops_its_like() {
+    let rig = Rig::new("cli");
+    let broker = rig.launch().ensure().await.unwrap();
+    let said = rig.run(&["status"]).await;
+    assert!(said.status.success(), "{said:?}");
+    let status: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert!(status["host"].is_null(), "{status}");
+    let said = rig.run(&["stop"]).await;
+    assert!(said.status.success(), "{said:?}");
+    until(|| is_free(rig.port()) && !rig::is_alive(broker.pid())).await;
+    let said = rig.run(&["status"]).await;
+    assert!(!said.status.success());
+    let words = String::from_utf8_lossy(&said.stderr);
+    assert!(words.contains("nobody listens"), "{words}");
+}
+
+/// Listens like somebody else's server, and keeps what it was sent.
+fn foreign(listener: TcpListener, answer: &'static str) -> std::sync::mpsc::Receiver<String> {
+    let (sender, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut stream = stream;
+            let mut bytes = [0; 4096];
+            let read = stream.read(&mut bytes).unwrap_or(0);
+            let heard = String::from_utf8_lossy(&bytes[..read]).into_owned();
+            if sender.send(heard).is_err() {
+                return;
+            }
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    heard
+}
+
+#[tokio::test]
+async fn a_foreign_listener_is_named_and_neither_adopted_nor_sent_the_token() {
+    let mimic = r#"{"name":"mcp-broker","version":"9.9.9","protocols":[1],"pid":1,"proof":"00"}"#;
+    let mimic: &'static str = Box::leak(
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{mimic}",
+            mimic.len()
+        )
+        .into_boxed_str(),
+    );
+    for answer in [
+        "SSH-2.0-OpenSSH_9.2\r\n",
+        "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
+        mimic,
+    ] {
+        let rig = Rig::new("foreign");
+        let token = rig.token("5ecret");
+        let heard = foreign(rig.listen(), answer);
+        let error = rig.launch().ensure().await.unwrap_err();
+        assert!(
+            matches!(error, LaunchError::Foreign { port, .. } if port == rig.port()),
+            "{error}"
+        );
+        let heard: String = heard.try_iter().collect();
+        assert!(heard.contains("/_broker/v1/hello"), "{heard}");
+        assert!(!heard.contains(token), "{heard}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_program_the_error_names_the_places_that_were_searched() {
+    let rig = Rig::new("nowhere");
+    let error = rig
+        .launch()
+        .program(Program::Search)
+        .ensure()
+        .await
+        .unwrap_err();
+    let LaunchError::NoProgram { searched } = &error else {
+        panic!("{error}");
+    };
+    assert!(!searched.is_empty());
+    for place in searched {
+        assert!(error.to_string().contains(&place.display().to_string()));
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_ends_at_once_is_an_error_that_says_how() {
+    let rig = Rig::new("ends");
+    let token = rig.folder().join("readable.token");
+    std::fs::create_dir_all(rig.folder()).unwrap();
+    std::fs::write(&token, "").unwrap();
+    // No origin: it says so, and ends.
+    let error = rig.launch_with(|config| config.allow_origins = vec!["nonsense".to_owned()]);
+    let error = error.ensure().await.unwrap_err().to_string();
+    assert!(error.contains("nonsense"), "{error}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nobody_reads_its_standard_error_and_it_goes_on() {
+    use std::process::{Command, Stdio};
+    let rig = Rig::new("stderr");
+    let mut child = Command::new(rig::BINARY)
+        .args(rig.flags())
+        .env("MCP_BROKER_LOG", "trace")
+        .stderr(Stdio::piped())
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    until(|| !is_free(rig.port())).await;
+    drop(child.stderr.take());
+    let launch = rig.launch();
+    for _ in 0..20 {
+        let found = launch.find().await.unwrap().unwrap();
+        assert_eq!(found.pid(), child.id());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    launch.find().await.unwrap().unwrap().stop().await.unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn in_the_place_of_an_editors_runtime_it_compiles_to_something_that_is_there() {
+    let rig = Rig::new("mono");
+    std::fs::create_dir_all(rig.folder()).unwrap();
+    let out = rig.folder().join("keepalive-broker.exe");
+    let said = rig
+        .run_plainly(&[
+            "/anywhere/mcs.exe",
+            "-nologo",
+            "-target:exe",
+            &format!("-out:{}", out.display()),
+            "x.cs",
+        ])
+        .await;
+    assert!(said.status.success(), "{said:?}");
+    assert!(out.is_file());
+}

@@ -1,0 +1,182 @@
+//! A port of one's own, a folder of one's own, and nothing left behind.
+
+use mcp_transport_broker::launch::{Files, Launch, Program, Record};
+use mcp_transport_broker::run::RunConfig;
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+pub(super) const BINARY: &str = env!("CARGO_BIN_EXE_mcp-broker");
+
+pub(super) struct Rig {
+    port: u16,
+    folder: PathBuf,
+}
+
+impl Rig {
+    pub(super) fn new(name: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = format!("mcp-broker-{name}-{}-{number}", std::process::id());
+        Self {
+            port: free_port(),
+            folder: std::env::temp_dir().join(folder),
+        }
+    }
+
+    pub(super) const fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn launch(&self) -> Launch {
+        self.launch_with(|_| {})
+    }
+
+    pub(super) fn launch_with(&self, change: impl FnOnce(&mut RunConfig)) -> Launch {
+        let mut config = RunConfig::default();
+        config.port = self.port;
+        // If a test fails, what it started does not stay for ever.
+        config.exit_when_orphaned = Some(Duration::from_secs(60));
+        change(&mut config);
+        Launch::with(config)
+            .state_dir(&self.folder)
+            .program(Program::At(BINARY.into()))
+    }
+
+    pub(super) fn flags(&self) -> Vec<String> {
+        let mut config = RunConfig::default();
+        config.port = self.port;
+        config.state_dir = Some(self.folder.clone());
+        config.to_flags()
+    }
+
+    pub(super) async fn run(&self, command: &[&str]) -> Output {
+        let flags = self.flags();
+        let words: Vec<&str> = command
+            .iter()
+            .copied()
+            .chain(flags.iter().map(String::as_str))
+            .collect();
+        self.run_plainly(&words).await
+    }
+
+    pub(super) async fn run_plainly(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(BINARY);
+        command.args(words).stdin(Stdio::null());
+        tokio::task::spawn_blocking(move || command.output().unwrap())
+            .await
+            .unwrap()
+    }
+
+    /// A token that is there already.
+    pub(super) fn token(&self, text: &'static str) -> &'static str {
+        let files = Files::new(&self.folder, self.port);
+        std::fs::create_dir_all(&self.folder).unwrap();
+        std::fs::write(&files.token, text).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let ours = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(&files.token, ours).unwrap();
+        }
+        text
+    }
+
+    pub(super) fn listen(&self) -> TcpListener {
+        TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).unwrap()
+    }
+}
+
+/// Ends what a test that failed has left.
+impl Drop for Rig {
+    fn drop(&mut self) {
+        let files = Files::new(&self.folder, self.port);
+        if let Some(record) = Record::read(&files) {
+            if !is_free(self.port) && is_alive(record.pid) {
+                kill(record.pid);
+            }
+        }
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A port that nobody has on either family.
+fn free_port() -> u16 {
+    loop {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        if is_free(port) {
+            return port;
+        }
+    }
+}
+
+pub(super) fn is_free(port: u16) -> bool {
+    let v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, port));
+    let v6_free =
+        v6.is_ok() || v6.is_err_and(|error| error.kind() != std::io::ErrorKind::AddrInUse);
+    v6_free && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// Waits until it holds; a test's own time-out is the harness's.
+pub(super) async fn until(mut holds: impl FnMut() -> bool) {
+    for _ in 0..2_000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it does not hold after 20 s");
+}
+
+pub(super) fn kill(pid: u32) {
+    signal(pid, "-KILL");
+}
+
+#[cfg(unix)]
+pub(super) fn terminate(pid: u32) {
+    signal(pid, "-TERM");
+}
+
+#[cfg(unix)]
+fn signal(pid: u32, which: &str) {
+    let sent = Command::new("kill")
+        .args([which, &pid.to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
+#[cfg(windows)]
+fn signal(pid: u32, _which: &str) {
+    let sent = Command::new("taskkill")
+        .args(["/F", "/PID", &pid.to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
+pub(super) fn is_alive(pid: u32) -> bool {
+    #[cfg(unix)]
+    {
+        Command::new("kill")
+            .args(["-0", &pid.to_string()])
+            .stderr(Stdio::null())
+            .status()
+            .unwrap()
+            .success()
+    }
+    #[cfg(windows)]
+    {
+        let listed = Command::new("tasklist")
+            .args(["/FI", &format!("PID eq {pid}")])
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&listed.stdout).contains(&pid.to_string())
+    }
+}
