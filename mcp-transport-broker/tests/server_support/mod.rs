@@ -11,6 +11,7 @@
 use mcp_transport_broker::native::{Attached, Given, Pulled};
 use mcp_transport_broker::server::{Server, ServerConfig, ServerHandle};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -270,8 +271,8 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 pub struct Host {
     pub raw: Raw,
     pub lease: String,
-    /// It answers what the broker asks for itself, and what it says again, with an error.
-    pub answers_inquiries: bool,
+    /// The names under which the broker asks for itself.
+    own: HashSet<String>,
 }
 
 impl Host {
@@ -291,7 +292,7 @@ impl Host {
         Self {
             raw,
             lease: attached.lease,
-            answers_inquiries: true,
+            own: HashSet::new(),
         }
     }
 
@@ -303,7 +304,11 @@ impl Host {
     pub async fn pull(&mut self) -> Vec<Given> {
         loop {
             let items = self.pull_raw(10_000).await;
-            let (mine, clients): (Vec<_>, Vec<_>) = items.into_iter().partition(is_inquiry);
+            let asks = items.iter().filter(|given| is_inquiry(given));
+            self.own.extend(asks.map(|given| given.client.clone()));
+            let (mine, clients): (Vec<_>, Vec<_>) = items
+                .into_iter()
+                .partition(|given| self.own.contains(&given.client));
             for given in mine.into_iter().filter(|given| given.ticket.is_some()) {
                 let asked: Value = message(&given);
                 let error = json!({"jsonrpc": "2.0", "id": asked["id"],
@@ -359,11 +364,7 @@ pub fn message(given: &Given) -> Value {
 
 /// The broker's own questions: those of a new host's catalogue.
 pub fn is_inquiry(given: &Given) -> bool {
-    given.ticket.is_none_or(|ticket| ticket >= 1 << 52)
-        && given.message.as_ref().is_none_or(|message| {
-            let message = message.get();
-            message.contains("mcp-broker") || given.ticket.is_some()
-        })
+    given.ticket.is_some_and(|ticket| ticket >= 1 << 52)
 }
 
 pub const MODERN: &str = "2026-07-28";
