@@ -318,13 +318,10 @@ impl Broker {
             Stage::Queued => {
                 self.delivery.abandon(call.op);
             }
-            Stage::Staged | Stage::Returned => {
+            Stage::Staged => {
                 self.delivery.release(call.op);
                 if let Some(seat) = &mut self.seat {
                     seat.staged.remove(&ticket);
-                    seat.outbox.retain(|handout| {
-                        !matches!(&handout.item, Item::Request { ticket: other, .. } if *other == ticket)
-                    });
                 }
             }
             Stage::Out | Stage::Deferred => {}
@@ -338,7 +335,7 @@ impl Broker {
             .as_mut()
             .filter(|seat| seat.dialect == Dialect::Native)
         {
-            seat.post(Handout {
+            seat.outbox.push_back(Handout {
                 client,
                 meet: None,
                 item,

@@ -48,8 +48,6 @@ pub(super) enum Stage {
     Queued,
     /// Taken from the queue; it waits for its session to be replayed. No host sees it.
     Staged,
-    /// It was to be handed out, and could not be written. No host sees it.
-    Returned,
     /// The host has it.
     Out,
     /// Its host is gone, and has said that it will still answer.

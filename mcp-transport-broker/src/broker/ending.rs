@@ -7,6 +7,7 @@ use super::timing::Timer;
 use super::types::{ClientId, Item, Output, Ticket};
 use super::{Broker, Dialect};
 use mcp_transport_core::delivery::{self, Cause};
+use mcp_transport_core::handshake::Handshake;
 use mcp_transport_core::{Kind, Message, Outcome};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -18,8 +19,15 @@ pub(super) struct Coming {
 }
 
 impl Broker {
-    /// The host's answer came.
-    pub(super) fn finish(&mut self, now: Instant, ticket: Ticket, message: Message) {
+    /// The host's answer came; `is_current` where it was asked on this lease, and not in a former
+    /// life of the host.
+    pub(super) fn finish(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        message: Message,
+        is_current: bool,
+    ) {
         let Some(call) = self.calls.get(&ticket) else {
             return;
         };
@@ -33,7 +41,11 @@ impl Broker {
         }
         let (client, told, learns) = (call.client, call.told, call.catalogue);
         let request = call.request.clone();
+        let catches_up = !is_current && Handshake::concerns(&request) && !is_error(&message);
         if let Some(who) = self.clients.any_mut(client) {
+            if catches_up {
+                who.handshake.said(&request);
+            }
             who.handshake.answered(&message);
             if request.method() == Some("initialize") && !is_error(&message) {
                 who.negotiated = None;
@@ -50,6 +62,9 @@ impl Broker {
             self.outputs.push_back(Output::Answer { ticket, message });
         }
         self.forget(now, ticket);
+        if catches_up {
+            self.catch_up(now, client, &request);
+        }
     }
 
     /// It ends without the host's answer.

@@ -32,44 +32,71 @@ impl Broker {
     /// A pull's items could not be written: the host has none of them, and they go out first next
     /// time. Say it before the connection is counted as closed.
     pub fn unpull(&mut self, now: Instant, lease: Lease, handouts: Vec<Handout>) {
-        let Some(seat) = self.seat.as_mut().filter(|seat| seat.lease == lease) else {
+        if !self.is_current(lease) {
             return;
-        };
-        for handout in handouts {
-            if let Item::Request { ticket, .. } = handout.item {
-                match self.calls.get_mut(&ticket) {
-                    Some(call) if call.stage == Stage::Out => call.stage = Stage::Returned,
-                    Some(_) => continue,
-                    None if seat.own.contains_key(&ticket) => {}
-                    None => {
-                        // Given up meanwhile: the host never heard of it.
-                        seat.outbox
-                            .retain(|other| other.item != Item::Cancel(ticket));
-                        continue;
-                    }
+        }
+        // What is out of turn goes to the front, and so the last of it first.
+        for mut handout in handouts.into_iter().rev() {
+            if handout.meet.is_some() {
+                self.unmeet(&mut handout);
+            }
+            if self.is_put_back(now, &handout) {
+                if let Some(seat) = &mut self.seat {
+                    seat.put_back(handout);
                 }
             }
-            seat.post(handout);
         }
         self.flush(now);
+    }
+
+    /// A request takes its old place; one that was given up meanwhile is over, and the host has
+    /// never heard of it. True for what is no client's request.
+    fn is_put_back(&mut self, now: Instant, handout: &Handout) -> bool {
+        let (Item::Request { ticket, .. }, Some(seat)) = (&handout.item, &mut self.seat) else {
+            return true;
+        };
+        if seat.own.contains_key(ticket) {
+            return true;
+        }
+        match self.calls.get_mut(ticket) {
+            Some(call) if call.stage == Stage::Out => {
+                call.stage = Stage::Queued;
+                seat.out -= usize::from(std::mem::take(&mut call.counted));
+                self.delivery.give_back(now, seat.lease.0, call.op);
+            }
+            Some(_) => {}
+            None => seat
+                .outbox
+                .retain(|other| other.item != Item::Cancel(*ticket)),
+        }
+        false
+    }
+
+    /// Nor has it met the client.
+    fn unmeet(&mut self, handout: &mut Handout) {
+        if let Some(client) = self.clients.any_mut(handout.client) {
+            client.met = None;
+            handout.meet = None;
+        } else if let Some(seat) = &mut self.seat {
+            seat.outbox
+                .retain(|other| other.client != handout.client || other.item != Item::Gone);
+        }
     }
 
     /// The next item, if one may go out.
     fn next(&mut self, now: Instant, lease: Lease) -> Option<Handout> {
         loop {
             let seat = self.seat.as_mut()?;
+            let has_room = seat.out < seat.window;
             if let Some(handout) = seat.outbox.pop_front() {
-                self.mark_out(now, &handout);
                 return Some(handout);
             }
-            let has_room = seat.out < seat.window;
-            let oldest = self.delivery.oldest().map(|op| op.get());
-            if let Some(aside) = self.next_aside(oldest.filter(|_| has_room)) {
+            let queued = self.delivery.oldest().map(|op| op.get());
+            let queued = queued.filter(|_| has_room);
+            if let Some(aside) = self.next_aside(queued) {
                 return Some(aside);
             }
-            if !has_room {
-                return None;
-            }
+            queued?;
             let handout = self.delivery.take(now, lease.0)?;
             let ticket = Ticket::from(handout.op.get());
             let client = handout.payload.client;

@@ -36,14 +36,15 @@ impl Broker {
         let Some(op) = self.delivery.op(ticket.get()) else {
             return Pushed::Stray;
         };
+        let current = lease.0;
         let pushed = match (self.claim(op, ticket), self.calls.get(&ticket)) {
-            (Answer::Stray, _) => Pushed::Stray,
-            (_, Some(call)) => {
+            (None, _) => Pushed::Stray,
+            (Some(link), Some(call)) => {
                 let told = call.told;
-                self.finish(now, ticket, message);
+                self.finish(now, ticket, message, link == current);
                 if told { Pushed::Late } else { Pushed::Answered }
             }
-            (_, None) => {
+            (Some(_), None) => {
                 self.late.finish(now, ticket, message);
                 Pushed::Late
             }
@@ -150,28 +151,25 @@ impl Broker {
         self.flush(now);
     }
 
-    /// Whom an answer belongs to, by this link or one of the host's former ones.
-    fn claim(&mut self, op: Op, ticket: Ticket) -> Answer {
-        let Some(seat) = &self.seat else {
-            return Answer::Stray;
-        };
+    /// The link on which the host got what it answers: this one, or one of its former ones.
+    fn claim(&mut self, op: Op, ticket: Ticket) -> Option<Link> {
+        let seat = self.seat.as_ref()?;
         // What this host was not given it cannot answer, but for what a former life of it got.
         let is_held_back = self
             .calls
             .get(&ticket)
-            .is_some_and(|call| matches!(call.stage, Stage::Staged | Stage::Returned));
+            .is_some_and(|call| call.stage == Stage::Staged);
         let current = (!is_held_back).then_some(seat.lease.0);
         let links = Vec::<Link>::from_iter(current.into_iter().chain(seat.formers.iter().copied()));
         for link in links {
-            let answer = self.delivery.complete(link, op);
-            if answer != Answer::Stray {
+            if self.delivery.complete(link, op) != Answer::Stray {
                 if is_held_back {
                     self.withdraw(ticket);
                 }
-                return answer;
+                return Some(link);
             }
         }
-        Answer::Stray
+        None
     }
 
     /// A subscription is acknowledged once: a host that takes it over says it again, and its client

@@ -146,7 +146,10 @@ impl Broker {
             DetachReason::ShuttingDown => End::ShuttingDown,
             _ => End::Reloading,
         };
-        let untouched = self.ops(&detach.untouched);
+        let mut untouched = self.ops(&detach.untouched);
+        if let Some(received) = &detach.received {
+            untouched.extend(self.on_the_way(received));
+        }
         let gap = Duration::from_millis(detach.gap_ms.unwrap_or_default());
         let coming = Coming {
             tickets: detach.coming.iter().copied().collect(),
@@ -195,14 +198,7 @@ impl Broker {
             self.end_seat(now, end, &[], None);
             return Ok(());
         };
-        // What it never got was lost on the way to it.
-        let received = HashSet::<u64>::from_iter(former.received.iter().copied());
-        let untouched = Vec::from_iter(
-            self.calls
-                .values()
-                .filter(|call| call.stage == Stage::Out && !received.contains(&call.op.get()))
-                .map(|call| call.op),
-        );
+        let untouched = self.on_the_way(&former.received);
         let coming = Coming {
             tickets: former.coming.iter().copied().collect(),
             wait: COMING,
@@ -228,7 +224,7 @@ impl Broker {
             call.counted = false;
             match call.stage {
                 Stage::Queued | Stage::Deferred => continue,
-                Stage::Staged | Stage::Returned => untouched.push(call.op),
+                Stage::Staged => untouched.push(call.op),
                 Stage::Out => {}
             }
             call.stage = Stage::Queued;
@@ -303,6 +299,16 @@ impl Broker {
                 let ticket = Ticket::from(ticket);
                 self.calls.contains_key(&ticket) || self.late.expects(ticket)
             })
+            .collect()
+    }
+
+    /// What the host was given, and says that it never got.
+    fn on_the_way(&self, received: &[u64]) -> Vec<Op> {
+        let received = received.iter().copied().collect::<HashSet<u64>>();
+        self.calls
+            .values()
+            .filter(|call| call.stage == Stage::Out && !received.contains(&call.op.get()))
+            .map(|call| call.op)
             .collect()
     }
 

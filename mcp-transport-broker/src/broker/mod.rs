@@ -190,7 +190,7 @@ impl Broker {
         let mut counts = Counts::default();
         for call in self.calls.values() {
             match call.stage {
-                Stage::Queued | Stage::Staged | Stage::Returned => counts.queued += 1,
+                Stage::Queued | Stage::Staged => counts.queued += 1,
                 Stage::Out => counts.running += 1,
                 Stage::Deferred => counts.deferred += 1,
             }

@@ -47,10 +47,10 @@ impl Broker {
                 )
             }
             Stage::Staged => "waits until the host has taken the session up again".to_owned(),
-            Stage::Queued | Stage::Returned if self.seat.is_some() => {
+            Stage::Queued if self.seat.is_some() => {
                 format!("waits for its turn, {} so far", since(call.asked))
             }
-            Stage::Queued | Stage::Returned => {
+            Stage::Queued => {
                 format!("waits for the host: {}", phrase(now, &self.away))
             }
         }

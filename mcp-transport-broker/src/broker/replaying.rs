@@ -12,15 +12,28 @@ use std::time::Instant;
 impl Broker {
     /// On a new lease: for every session that was initialised.
     pub(super) fn replay_all(&mut self, now: Instant) {
-        let mut begun = Vec::new();
-        for (id, client) in self.clients.iter_mut() {
-            let replay = client.handshake.replay();
-            if !client.gone && client.is_legacy() && !replay.is_over() {
-                client.replay = Some(replay);
-                begun.push(id);
-            }
+        let sessions = self.clients.iter().filter(|(_, client)| client.is_legacy());
+        for client in Vec::from_iter(sessions.map(|(id, _)| id)) {
+            self.begin_replay(now, client);
         }
-        for client in begun {
+    }
+
+    /// This session was set up at a former life of the host, which has answered only now.
+    pub(super) fn catch_up(&mut self, now: Instant, client: ClientId, request: &Message) {
+        if request.method() == Some("initialize") {
+            self.begin_replay(now, client);
+        } else {
+            self.say_again(client, request.clone());
+        }
+    }
+
+    fn begin_replay(&mut self, now: Instant, client: ClientId) {
+        let Some(who) = self.clients.get_mut(client) else {
+            return;
+        };
+        let replay = who.handshake.replay();
+        if !replay.is_over() {
+            who.replay = Some(replay);
             let until = later(now, REPLAY_TIMEOUT);
             self.timers.set(Timer::Replay(client), until);
             self.replay_on(now, client);
@@ -67,30 +80,33 @@ impl Broker {
                 }
                 return;
             };
-            let item = match step.kind() {
-                Kind::Request { method, .. } => {
-                    let is_first = method == "initialize";
-                    let ticket = self.own_ticket();
-                    if let Some(seat) = &mut self.seat {
-                        seat.own.insert(ticket, Own::Replay(client, is_first));
-                    }
-                    Item::Request {
-                        ticket,
-                        message: step,
-                        redelivered: false,
-                    }
-                }
-                _ => Item::Aside(step),
-            };
-            if let Some(seat) = &mut self.seat {
-                seat.post(Handout {
-                    client,
-                    meet: None,
-                    item,
-                    rank: 0,
-                });
-            }
+            self.say_again(client, step);
         }
+    }
+
+    fn say_again(&mut self, client: ClientId, step: Message) {
+        let ticket = self.own_ticket();
+        let Some(seat) = &mut self.seat else {
+            return;
+        };
+        let item = match step.kind() {
+            Kind::Request { method, .. } => {
+                let is_first = method == "initialize";
+                seat.own.insert(ticket, Own::Replay(client, is_first));
+                Item::Request {
+                    ticket,
+                    message: step,
+                    redelivered: false,
+                }
+            }
+            _ => Item::Aside(step),
+        };
+        seat.outbox.push_back(Handout {
+            client,
+            meet: None,
+            item,
+            rank: 0,
+        });
     }
 
     /// What waited for the replay takes its old place.

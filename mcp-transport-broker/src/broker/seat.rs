@@ -23,8 +23,7 @@ pub(super) struct Seat {
     pub(super) connections: usize,
     /// The calls that have a place in the window.
     pub(super) out: usize,
-    /// What goes out before anything from the queue: what is said again, cancels, who is gone, and
-    /// what came back unwritten.
+    /// What goes out before anything from the queue: what is said again, cancels, who is gone.
     pub(super) outbox: VecDeque<Handout>,
     /// What nobody answers, in order.
     pub(super) asides: VecDeque<Handout>,
@@ -66,12 +65,19 @@ impl Seat {
         }
     }
 
-    /// Puts something into the outbox: what is out of turn first, then what came back, as it came.
-    pub(super) fn post(&mut self, handout: Handout) {
+    /// Puts something back that was to go out next, and is no call.
+    pub(super) fn put_back(&mut self, handout: Handout) {
+        if handout.rank == 0 {
+            self.outbox.push_front(handout);
+            return;
+        }
+        if let Item::Aside(message) = &handout.item {
+            self.aside_bytes += message.len();
+        }
         let place = self
-            .outbox
-            .partition_point(|other| other.rank <= handout.rank);
-        self.outbox.insert(place, handout);
+            .asides
+            .partition_point(|other| other.rank < handout.rank);
+        self.asides.insert(place, handout);
     }
 
     /// Nothing more of this client is handed out.

@@ -89,8 +89,8 @@ impl Broker {
             Stage::Out if call.is_endless() => {}
             Stage::Out => self.tell_running(now, ticket),
             Stage::Deferred => self.end(now, ticket, Outcome::Unknown, Why::AnswerMissing),
-            Stage::Queued | Stage::Staged | Stage::Returned if has_begun => {}
-            Stage::Queued | Stage::Staged | Stage::Returned => {
+            Stage::Queued | Stage::Staged if has_begun => {}
+            Stage::Queued | Stage::Staged => {
                 self.end_unserved(now, ticket, Why::HoldExpired);
             }
         }

@@ -282,7 +282,7 @@ impl Broker {
         inquiry.unanswered += 1;
         let meet = (!std::mem::replace(&mut inquiry.met, true)).then(|| inquiry.meet.clone());
         seat.own.insert(ticket, Own::Inquiry(client, key));
-        seat.post(Handout {
+        seat.outbox.push_back(Handout {
             client,
             meet,
             item: Item::Request {
