@@ -465,3 +465,57 @@ fn sizes_that_would_overflow_are_full_even_without_a_limit() {
     delivery.abandon(op);
     assert!(delivery.submit(now, call(Replay::Safe)).is_ok());
 }
+
+#[test]
+fn what_is_released_leaves_the_window_and_its_answer_is_late() {
+    let now = Instant::now();
+    let mut delivery = Delivery::new(Limits::default());
+    let link = delivery.attach(1).unwrap();
+    let first = delivery.submit(now, call(Replay::Safe)).unwrap();
+    let second = delivery.submit(now, call(Replay::Never)).unwrap();
+    delivery.release(second);
+    assert_eq!(delivery.oldest(), Some(first), "what is queued stays");
+    delivery.take(now, link).unwrap();
+    assert!(delivery.take(now, link).is_none());
+    delivery.release(first);
+    assert_eq!(delivery.oldest(), Some(second));
+    assert_eq!(delivery.take(now, link).unwrap().op, second);
+    assert_eq!(delivery.complete(link, first), Answer::Late);
+    assert_eq!(delivery.complete(link, first), Answer::Stray);
+    delivery.detach(now, link, &[]);
+    assert_eq!(delivery.len(), 0, "and is not sent again");
+}
+
+#[test]
+fn what_has_proved_harmless_is_sent_again_any_number_of_times() {
+    let mut world = World::with(Limits::default().redeliveries(1));
+    let op = world.delivered(Replay::Safe);
+    assert!(!world.delivery.seen(op));
+    for _ in 0..5 {
+        world.delivery.proved(op);
+        world.delivery.detach(world.now, world.link, &[]);
+        assert_eq!(world.delivery.poll_output(), None);
+        assert!(world.delivery.seen(op));
+        world.link = world.delivery.attach(usize::MAX).unwrap();
+        assert_eq!(world.take(), Some((op, true)));
+    }
+    world.delivery.detach(world.now, world.link, &[]);
+    let settled = Output::Settle {
+        op,
+        outcome: Outcome::Unknown,
+        cause: Cause::Redelivered,
+    };
+    assert_eq!(world.delivery.poll_output(), Some(settled));
+}
+
+#[test]
+fn an_operation_is_found_by_its_number_while_it_lives_and_after() {
+    let mut world = World::new();
+    let op = world.delivered(Replay::Never);
+    assert_eq!(world.delivery.op(op.get()), Some(op));
+    world.delivery.complete(world.link, op);
+    assert_eq!(world.delivery.op(op.get()), Some(op));
+    for nobodys in [0, op.get() + 1, u64::MAX] {
+        assert_eq!(world.delivery.op(nobodys), None);
+    }
+}
