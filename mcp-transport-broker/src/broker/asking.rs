@@ -156,9 +156,9 @@ impl Broker {
 
     /// True while no host has this call: [hanging up](Self::hang_up) only withdraws it.
     pub fn is_queued(&self, ticket: Ticket) -> bool {
-        self.calls.get(&ticket).is_some_and(|call| {
-            matches!(call.stage, Stage::Queued | Stage::Staged | Stage::Returned)
-        })
+        self.calls
+            .get(&ticket)
+            .is_some_and(|call| matches!(call.stage, Stage::Queued | Stage::Staged))
     }
 
     /// The client is gone, and so are its calls; but for those whose result it was promised.
