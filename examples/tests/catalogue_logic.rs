@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use examples::catalogue::envelope::normalise;
-use examples::catalogue::{Call, Catalogue, Reply};
+use examples::catalogue::{Call, Catalogue, Reply, Verdict, Verify};
 use examples::logic::{self, Logic, Step};
 use serde_json::{Value, json};
 
@@ -164,4 +164,400 @@ fn capabilities_need_no_editor() {
         answer["data"]["text_ops"],
         json!(["replace_range", "regex_replace", "prepend", "append"])
     );
+}
+
+const FOO: &str = "class Foo {\n  int a;\n  int b;\n}\n";
+
+fn foo(edits: &Value) -> Value {
+    json!({"name": "Foo", "path": "Assets/Scripts", "edits": edits})
+}
+
+/// What becomes of `text` by edits that are all text: the ranges that go to the plugin.
+fn ranges(text: &str, edits: &Value) -> Value {
+    let mut logic = begin("script_apply_edits", &foo(edits));
+    let read = ask(&mut *logic, None);
+    assert_eq!(read.params["action"], "read");
+    match logic.step(Some(&source(text))) {
+        Step::Ask(call) => call.params["edits"].clone(),
+        Step::Done(answer) => answer,
+        Step::Wait(pause) => panic!("{pause:?}"),
+    }
+}
+
+fn refused(tool: &str, args: &Value) -> String {
+    try_begin(tool, args).err().expect("refused")
+}
+
+#[test]
+fn text_edits_become_ranges_with_the_hash_of_what_was_read() {
+    let mut args = foo(&json!([
+        {"op": "regex_replace", "pattern": "int (a)", "replacement": "long $1$1"},
+        {"op": "append", "text": "// end"},
+    ]));
+    args["options"] = json!({"validate": "basic"});
+    let mut logic = begin("script_apply_edits", &args);
+    ask(&mut *logic, None);
+    let change = ask(&mut *logic, Some(&source(FOO)));
+    assert!(!change.replay_safe && change.reload);
+    assert_eq!(
+        change.sha.as_deref(),
+        change.params["precondition_sha256"].as_str()
+    );
+    let edits = json!([
+        {"startLine": 2, "startCol": 3, "endLine": 2, "endCol": 8, "newText": "long aa"},
+        {"startLine": 5, "startCol": 1, "endLine": 5, "endCol": 1, "newText": "// end\n"},
+    ]);
+    assert_eq!(change.params["edits"], edits);
+    let options = json!({"refresh": "debounced", "validate": "basic", "applyMode": "atomic"});
+    assert_eq!(change.params["options"], options);
+    let answer = done(&mut *logic, Some(&reply(&json!({"sha256": "new"}))));
+    assert_eq!(answer["data"]["routing"], "text");
+    assert_eq!(answer["data"]["sha256"], "new");
+}
+
+#[test]
+fn a_pattern_replaces_its_last_match_or_as_many_as_it_is_told() {
+    let edit = |count: Value| json!([{"op": "regex_replace", "pattern": "int", "replacement": "x", "count": count}]);
+    let lines = |count: Value| {
+        let ranges = ranges(FOO, &edit(count));
+        let lines = ranges.as_array().expect("ranges").iter();
+        lines
+            .map(|range| range["startLine"].as_u64().expect("a line"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(lines(Value::Null), [3]);
+    assert_eq!(lines(json!(1)), [2]);
+    assert_eq!(lines(json!(0)), [2, 3]);
+    let twice = json!([{"op": "regex_replace", "pattern": "int", "replacement": "$2"}]);
+    let answer = ranges(FOO, &twice);
+    assert_eq!(answer["code"], "bad_regex", "{answer}");
+    assert!(
+        answer["message"]
+            .as_str()
+            .expect("text")
+            .contains("names group $2, and the pattern has 0")
+    );
+}
+
+#[test]
+fn what_matches_nothing_is_told_and_alone_writes_nothing() {
+    let answer = ranges(
+        FOO,
+        &json!([{"op": "regex_replace", "pattern": "zzz", "text": "x"}]),
+    );
+    assert_eq!(
+        (&answer["success"], &answer["code"]),
+        (&json!(false), &json!("no_spans"))
+    );
+    let mut logic = begin(
+        "script_apply_edits",
+        &foo(&json!([
+            {"op": "regex_replace", "pattern": "zzz", "text": "x"}, {"op": "prepend", "text": "// a"},
+        ])),
+    );
+    ask(&mut *logic, None);
+    ask(&mut *logic, Some(&source(FOO)));
+    let answer = done(&mut *logic, Some(&reply(&Value::Null)));
+    assert_eq!(
+        answer["data"]["warnings"],
+        json!(["edits[0]: the pattern matches nothing"])
+    );
+}
+
+#[test]
+fn edits_that_overlap_or_lie_outside_are_not_sent() {
+    let overlapping = json!([
+        {"op": "replace_range", "startLine": 2, "startCol": 1, "endLine": 2, "endCol": 6, "text": "x"},
+        {"op": "regex_replace", "pattern": "nt a", "text": "y"},
+    ]);
+    assert_eq!(ranges(FOO, &overlapping)["code"], "overlap");
+    let outside = json!([{"op": "replace_range", "startLine": 2, "startCol": 1, "endLine": 2, "endCol": 99, "text": "x"}]);
+    let answer = ranges(FOO, &outside);
+    assert_eq!(
+        answer["message"],
+        "edits[0]: the script has no line 2 with a column 99."
+    );
+}
+
+#[test]
+fn insertions_at_one_place_stand_as_they_were_listed() {
+    let sent = ranges(
+        "b",
+        &json!([
+            {"op": "prepend", "text": "1"},
+            {"op": "replace_range", "startLine": 1, "startCol": 1, "endLine": 1, "endCol": 2, "text": "B"},
+            {"op": "prepend", "text": "2"},
+        ]),
+    );
+    let texts: Vec<_> = sent
+        .as_array()
+        .expect("ranges")
+        .iter()
+        .map(|edit| &edit["newText"])
+        .collect();
+    // As the plugin applies them, one after the other and each in front: "1\n2\nB".
+    assert_eq!(texts, ["B", "2\n", "1\n"]);
+}
+
+#[test]
+fn structured_edits_go_as_they_are_and_know_the_hash_of_before() {
+    let edits = json!([
+        {"replace_method": {"class": "Foo", "method_name": "Bar", "new_content": "void Bar() {}"}},
+        {"type": "insert_method", "anchor_method": "Bar", "content": "void B() {}"},
+        {"mode": "ANCHOR_INSERT", "pattern": "^}", "newText": "x"},
+    ]);
+    let mut logic = begin("script_apply_edits", &foo(&edits));
+    let sha = ask(&mut *logic, None);
+    assert_eq!(
+        sha.params,
+        json!({"action": "get_sha", "name": "Foo", "path": "Assets/Scripts"})
+    );
+    let change = ask(&mut *logic, Some(&reply(&json!({"sha256": "old"}))));
+    assert_eq!(change.sha.as_deref(), Some("old"));
+    let sent = &change.params["edits"];
+    assert_eq!(
+        sent[0],
+        json!({"op": "replace_method", "className": "Foo", "methodName": "Bar", "replacement": "void Bar() {}"})
+    );
+    assert_eq!(
+        (&sent[1]["afterMethodName"], &sent[1]["position"]),
+        (&json!("Bar"), &json!("after"))
+    );
+    assert_eq!(
+        (&sent[2]["op"], &sent[2]["anchor"]),
+        (&json!("anchor_insert"), &json!("^}"))
+    );
+    assert_eq!(change.params["options"], json!({"refresh": "immediate"}));
+
+    let verify = Verify::for_call(&change).expect("a read can tell");
+    let (command, question) = verify.question();
+    assert_eq!((command, &question), ("manage_script", &sha.params));
+    let judge = |sha: &str| verify.judge(&reply(&json!({"sha256": sha})));
+    assert_eq!(judge("new"), Verdict::Took);
+    assert_eq!(judge("OLD"), Verdict::DidNotTake);
+    assert_eq!(verify.judge(&failure("busy")), Verdict::CannotTell);
+}
+
+#[test]
+fn an_edit_of_a_script_whose_hash_nobody_knows_cannot_be_verified() {
+    let edits = json!([{"startLine": 1, "startCol": 1, "endLine": 1, "endCol": 1, "newText": "x"}]);
+    let args = json!({"uri": "Assets/Foo.cs", "edits": edits});
+    let change = ask(&mut *begin("apply_text_edits", &args), None);
+    assert!(Verify::for_call(&change).is_none());
+}
+
+#[test]
+fn text_goes_first_and_what_was_written_is_told_when_the_rest_fails() {
+    let edits =
+        json!([{"op": "delete_method", "methodName": "A"}, {"op": "append", "text": "// z"}]);
+    let mut logic = begin("script_apply_edits", &foo(&edits));
+    ask(&mut *logic, None);
+    let text = ask(&mut *logic, Some(&source(FOO)));
+    assert_eq!(text.params["action"], "apply_text_edits");
+    let structured = ask(&mut *logic, Some(&reply(&json!({"sha256": "between"}))));
+    assert_eq!(
+        structured.params["edits"],
+        json!([{"op": "delete_method", "methodName": "A", "className": "Foo"}])
+    );
+    assert_eq!(structured.sha.as_deref(), Some("between"));
+    let answer = done(&mut *logic, Some(&failure("delete_method failed")));
+    assert_eq!(
+        (&answer["success"], &answer["data"]["text_edits_written"]),
+        (&json!(false), &json!(true))
+    );
+    assert_eq!(answer["data"]["routing"], "mixed/text-first");
+}
+
+#[test]
+fn a_failure_of_the_text_edits_ends_the_call() {
+    let edits =
+        json!([{"op": "delete_method", "methodName": "A"}, {"op": "append", "text": "// z"}]);
+    let mut logic = begin("script_apply_edits", &foo(&edits));
+    ask(&mut *logic, None);
+    ask(&mut *logic, Some(&source(FOO)));
+    let answer = done(&mut *logic, Some(&failure("stale_file")));
+    assert_eq!(answer["error"], "stale_file");
+    assert!(answer["data"].get("text_edits_written").is_none());
+}
+
+#[test]
+fn a_preview_shows_a_diff_and_writes_nothing() {
+    let mut args = foo(&json!([
+        {"op": "regex_replace", "pattern": "int b", "text": "long b"},
+        {"op": "anchor_insert", "anchor": "^}", "text": "  int c;"},
+    ]));
+    args["options"] = json!({"preview": true});
+    let mut logic = begin("script_apply_edits", &args);
+    assert!(ask(&mut *logic, None).replay_safe);
+    let answer = done(&mut *logic, Some(&source(FOO)));
+    let diff = answer["data"]["diff"].as_str().expect("a diff");
+    assert!(
+        diff.contains("-  int b;\n+  long b;\n+  int c;\n }"),
+        "{diff}"
+    );
+    assert_eq!(answer["success"], true);
+
+    args["edits"] = json!([{"op": "delete_method", "methodName": "A"}]);
+    let mut logic = begin("script_apply_edits", &args);
+    ask(&mut *logic, None);
+    let answer = done(&mut *logic, Some(&source(FOO)));
+    assert_eq!(answer["code"], "preview_not_possible", "{answer}");
+}
+
+#[test]
+fn a_script_that_is_not_as_the_client_knows_it_is_not_edited() {
+    let mut args = foo(&json!([{"op": "delete_method", "methodName": "A"}]));
+    args["options"] = json!({"precondition_sha256": "known"});
+    let mut logic = begin("script_apply_edits", &args);
+    ask(&mut *logic, None);
+    let answer = done(&mut *logic, Some(&reply(&json!({"sha256": "other"}))));
+    assert_eq!(
+        (&answer["code"], &answer["data"]["current_sha256"]),
+        (&json!("stale_file"), &json!("other"))
+    );
+
+    args["edits"] = json!([{"op": "append", "text": "x"}]);
+    let mut logic = begin("script_apply_edits", &args);
+    ask(&mut *logic, None);
+    assert_eq!(done(&mut *logic, Some(&source(FOO)))["code"], "stale_file");
+}
+
+#[test]
+fn an_edit_that_lacks_something_is_refused_by_name() {
+    for (edit, said) in [
+        (json!({}), "`edits[0].op` expects one of replace_class, "),
+        (json!({"op": "rewrite"}), "`edits[0].op`"),
+        (
+            json!({"op": "replace_method", "replacement": "x"}),
+            "`edits[0].methodName` expects the method's name",
+        ),
+        (
+            json!({"op": "replace_method", "methodName": "A"}),
+            "`edits[0].replacement`",
+        ),
+        (
+            json!({"op": "insert_method", "replacement": "x", "position": "after"}),
+            "`edits[0].afterMethodName`",
+        ),
+        (json!({"op": "anchor_delete"}), "`edits[0].anchor`"),
+        (
+            json!({"op": "anchor_insert", "anchor": "x"}),
+            "`edits[0].text`",
+        ),
+        (
+            json!({"op": "regex_replace", "pattern": "("}),
+            "`edits[0].pattern` expects a regular expression",
+        ),
+        (
+            json!({"op": "regex_replace", "pattern": "a"}),
+            "`edits[0].replacement`",
+        ),
+        (
+            json!({"op": "replace_range", "startLine": 1}),
+            "`edits[0].startCol`",
+        ),
+        (json!({"op": "append"}), "`edits[0].text`"),
+    ] {
+        let refused = refused("script_apply_edits", &foo(&json!([edit])));
+        assert!(refused.contains(said), "{refused}");
+    }
+    assert!(refused("script_apply_edits", &foo(&json!([]))).contains("`edits`"));
+    assert!(refused("script_apply_edits", &foo(&json!("nothing"))).contains("`edits`"));
+}
+
+#[test]
+fn a_script_is_found_however_its_place_is_written() {
+    let place = |name: &str, path: &str| {
+        let args = json!({"name": name, "path": path, "edits": [{"op": "delete_class"}]});
+        let asked = ask(&mut *begin("script_apply_edits", &args), None).params;
+        format!(
+            "{}/{}",
+            asked["path"].as_str().expect("a path"),
+            asked["name"].as_str().expect("a name")
+        )
+    };
+    for (name, path) in [
+        ("Foo", "Assets/Scripts"),
+        ("Foo.cs", "Assets/Scripts/"),
+        ("Foo", "Assets/Scripts/Foo.cs"),
+        ("Assets/Scripts/Foo.cs", ""),
+        ("", "Assets\\Scripts\\Foo.cs"),
+        ("", "mcpforunity://path/Assets/Scripts/Foo.cs"),
+        ("Foo", "file:///home/me/game/Assets/Scripts/Foo.cs"),
+        ("", "Assets/Scripts/Foo.cs/Foo.cs"),
+        ("", "/home/me/game/Assets/Scripts/Foo.CS"),
+    ] {
+        assert_eq!(place(name, path), "Assets/Scripts/Foo", "{name} {path}");
+    }
+    assert_eq!(place("Foo", ""), "Assets/Foo");
+    for (name, path) in [("", ""), ("", "Assets/Scripts"), ("Foo", "Assets/../..")] {
+        let args = json!({"name": name, "path": path, "edits": [{"op": "delete_class"}]});
+        assert!(
+            try_begin("script_apply_edits", &args).is_err(),
+            "{name} {path}"
+        );
+    }
+}
+
+#[test]
+fn ranges_are_taken_in_every_notation() {
+    let begin = |edit: Value| {
+        let args = json!({"uri": "Assets/Foo.cs", "edits": [edit], "precondition_sha256": "s"});
+        begin("apply_text_edits", &args)
+    };
+    let wanted =
+        json!([{"startLine": 2, "startCol": 3, "endLine": 2, "endCol": 6, "newText": "x"}]);
+    for edit in [
+        json!({"startLine": 2, "startCol": "3", "endLine": 2, "endCol": 6, "newText": "x"}),
+        json!({"startLine": 2, "startCol": 6, "endLine": 2, "endCol": 3, "text": "x"}),
+        json!({"range": {"start": {"line": 1, "character": 2}, "end": {"line": 1, "character": 5}}, "text": "x"}),
+    ] {
+        let change = ask(&mut *begin(edit), None);
+        assert_eq!(change.params["edits"], wanted);
+        assert_eq!(change.sha.as_deref(), Some("s"));
+    }
+    let mut logic = begin(json!({"range": [17, 14], "newText": "x"}));
+    ask(&mut *logic, None);
+    assert_eq!(ask(&mut *logic, Some(&source(FOO))).params["edits"], wanted);
+}
+
+#[test]
+fn lines_below_one_are_taken_for_one_or_refused() {
+    let mut args = json!({"uri": "Assets/Foo.cs", "edits": [
+        {"startLine": 0, "startCol": 0, "endLine": 1, "endCol": 2, "newText": "x"}]});
+    let mut logic = begin("apply_text_edits", &args);
+    let change = ask(&mut *logic, None);
+    assert_eq!(change.params["edits"][0]["startLine"], 1);
+    let answer = done(&mut *logic, Some(&failure("precondition_required")));
+    assert_eq!(
+        answer["data"]["warnings"],
+        json!(["zero_based_explicit_fields_normalized"])
+    );
+    assert_eq!(answer["data"]["normalizedEdits"], change.params["edits"]);
+
+    args["strict"] = true.into();
+    let refused = refused("apply_text_edits", &args);
+    assert!(
+        refused.contains("`edits[0].startLine` expects 1 or more"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn ranges_that_say_nothing_or_overlap_are_not_sent() {
+    let text = |edits: Value| json!({"uri": "Assets/Foo.cs", "edits": edits});
+    let none = refused("apply_text_edits", &text(json!([{"newText": "x"}])));
+    assert!(
+        none.contains("`edits[0].range` expects startLine, startCol, endLine and endCol"),
+        "{none}"
+    );
+    assert!(refused("apply_text_edits", &text(json!([]))).contains("`edits`"));
+    let mut logic = begin(
+        "apply_text_edits",
+        &text(json!([
+            {"startLine": 1, "startCol": 1, "endLine": 2, "endCol": 2, "newText": "x"},
+            {"startLine": 2, "startCol": 1, "endLine": 3, "endCol": 1, "newText": "y"},
+        ])),
+    );
+    assert_eq!(done(&mut *logic, None)["code"], "overlap");
 }

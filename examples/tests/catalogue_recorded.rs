@@ -12,6 +12,46 @@ use serde_json::{Map, Value, json};
 /// Where we send something else on purpose: the tool, a part of the arguments, the reason.
 const DIFFERENT: &[(&str, &str, &str)] = &[
     (
+        "apply_text_edits",
+        r#""range":{"#,
+        "it reads the file for a range that says its lines",
+    ),
+    (
+        "apply_text_edits",
+        r#""range":[5,2]"#,
+        "it counts characters in a file that may have changed before they are used",
+    ),
+    (
+        "script_apply_edits",
+        r#""afterMethodName":"B","op":"anchor_insert""#,
+        "without a position the plugin puts the method at the end, not after B",
+    ),
+    (
+        "script_apply_edits",
+        r#""pattern":"int","replacement":"long""#,
+        "it looks for `text` only, and deletes the match",
+    ),
+    (
+        "script_apply_edits",
+        r#""op":"prepend","text":"using X;""#,
+        "it refuses text at the beginning unless another edit names a method",
+    ),
+    (
+        "script_apply_edits",
+        r#""name":"Foo.cs","path":"Assets/Scripts""#,
+        "it forgets the path, and edits another file",
+    ),
+    (
+        "script_apply_edits",
+        r#""anchor":"x","op":"anchor_insert""#,
+        "it deletes the anchor where there is nothing to insert",
+    ),
+    (
+        "script_apply_edits",
+        r#""preview":true"#,
+        "it writes what is only to be previewed",
+    ),
+    (
         "batch_execute",
         "",
         "it asks for the editor's limit before every batch; we count to 25 without asking",

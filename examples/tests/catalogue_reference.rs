@@ -59,11 +59,9 @@ const CHOSEN: &[(&str, &str, &str)] = &[
 
 /// Tools that are declared and not offered, and the handler that each waits for.
 const NOT_YET: &[(&str, &str)] = &[
-    ("apply_text_edits", "apply_text_edits"),
     ("debug_request_context", "debug_request_context"),
     ("execute_custom_tool", "execute_custom_tool"),
     ("manage_tools", "manage_tools"),
-    ("script_apply_edits", "script_apply_edits"),
     ("unity_docs", "unity_docs"),
 ];
 

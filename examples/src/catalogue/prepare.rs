@@ -88,6 +88,17 @@ impl Call {
             ..Self::read(command, params)
         }
     }
+
+    /// The same as a change of a script that has this hash now, if that is known.
+    #[must_use]
+    pub(crate) fn changing(self, sha: Option<String>) -> Self {
+        Self {
+            replay_safe: false,
+            reload: true,
+            sha,
+            ..self
+        }
+    }
 }
 
 impl Tool {

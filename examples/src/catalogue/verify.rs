@@ -47,6 +47,8 @@ enum Effect {
     Refreshed { sent_at: Option<i64> },
     /// The editor plays, or does not.
     Playing(bool),
+    /// The script no longer has this hash.
+    Edited { script: Script, before: String },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +76,10 @@ impl Verify {
                 contents: sent_contents(&call.params),
             },
             ("manage_script", Some("delete")) => Effect::Deleted { script: script()? },
+            ("manage_script", Some("apply_text_edits" | "edit")) => Effect::Edited {
+                script: script()?,
+                before: call.sha.clone()?,
+            },
             ("manage_editor", Some("play")) => Effect::Playing(true),
             ("manage_editor", Some("stop")) => Effect::Playing(false),
             ("refresh_unity", _) => Effect::Refreshed { sent_at: None },
@@ -102,6 +108,10 @@ impl Verify {
                 "manage_script",
                 json!({"action": "read", "name": script.name, "path": script.path}),
             ),
+            Effect::Edited { script, .. } => (
+                "manage_script",
+                json!({"action": "get_sha", "name": script.name, "path": script.path}),
+            ),
             Effect::Refreshed { .. } | Effect::Playing(_) => ("get_editor_state", json!({})),
         }
     }
@@ -119,6 +129,7 @@ impl Verify {
                 File::Gone => Verdict::Took,
                 File::Unclear => Verdict::CannotTell,
             },
+            Effect::Edited { before, .. } => edited(reply, before),
             Effect::Refreshed { sent_at } => refreshed(reply, *sent_at),
             Effect::Playing(wanted) => playing(reply, *wanted),
         }
@@ -158,6 +169,17 @@ fn created(sent: Option<&str>, found: Option<&str>) -> Verdict {
         // A template was asked for: what it says is the plugin's to decide, and whether the file
         // is older than the call cannot be seen.
         _ => Verdict::CannotTell,
+    }
+}
+
+/// The plugin formats what it writes, so that the hash to come is not known. But it writes only if
+/// the script has the hash of before, or right after that was read: what is there instead is ours.
+fn edited(reply: &Reply, before: &str) -> Verdict {
+    match reply.data.get("sha256").and_then(Value::as_str) {
+        Some(now) if !reply.success || now.is_empty() => Verdict::CannotTell,
+        Some(now) if now.eq_ignore_ascii_case(before) => Verdict::DidNotTake,
+        Some(_) => Verdict::Took,
+        None => Verdict::CannotTell,
     }
 }
 

@@ -26,8 +26,11 @@ mod capabilities;
 mod find;
 mod pattern;
 mod position;
+mod ranges;
+mod script_edits;
 mod source;
 mod test_job;
+mod text_edits;
 
 use std::time::Duration;
 
@@ -73,9 +76,11 @@ pub fn knows(handler: &str) -> bool {
 type Begin = fn(&Call) -> Result<Box<dyn Logic>, BadArguments>;
 
 const HANDLERS: &[(&str, Begin)] = &[
+    ("apply_text_edits", text_edits::begin),
     ("find_in_file", find::begin),
     ("get_test_job", test_job::begin),
     ("manage_script_capabilities", capabilities::begin),
+    ("script_apply_edits", script_edits::begin),
 ];
 
 /// The edits that the plugin places itself, by class, method or regular expression.
@@ -91,3 +96,17 @@ const STRUCTURED: &[&str] = &[
 ];
 /// The edits that become ranges here.
 const TEXT: &[&str] = &["replace_range", "regex_replace", "prepend", "append"];
+
+/// The answer with this in its `data`, unless it says it itself.
+fn with(mut value: Value, name: &str, what: Value) -> Value {
+    if let Some(value) = value.as_object_mut() {
+        let data = value.entry("data").or_insert(Value::Null);
+        if data.is_null() {
+            *data = Value::Object(serde_json::Map::new());
+        }
+        if let Some(data) = data.as_object_mut() {
+            data.entry(name).or_insert(what);
+        }
+    }
+    value
+}

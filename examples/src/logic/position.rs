@@ -26,6 +26,32 @@ pub(super) fn of_byte(text: &str, offset: usize) -> Position {
     Position { line, column }
 }
 
+/// The byte at a position; `None` if there is no such place.
+pub(super) fn to_byte(text: &str, at: Position) -> Option<usize> {
+    let start = match at.line {
+        0 => return None,
+        1 => 0,
+        line => line_ends(text).nth(line - 2)?.1,
+    };
+    let line = &text[start..];
+    let line = &line[..line_ends(line).next().map_or(line.len(), |(end, _)| end)];
+    let mut column = 1;
+    for (offset, c) in line.char_indices() {
+        if column == at.column {
+            return Some(start + offset);
+        }
+        column += c.len_utf16();
+    }
+    (column == at.column).then_some(start + line.len())
+}
+
+/// The byte of the character with this number, from 0; the end, if there are fewer.
+pub(super) fn of_char(text: &str, number: usize) -> usize {
+    text.char_indices()
+        .nth(number)
+        .map_or(text.len(), |(offset, _)| offset)
+}
+
 /// Each line's end, and the start of the next.
 fn line_ends(text: &str) -> impl Iterator<Item = (usize, usize)> {
     let bytes = text.as_bytes();
@@ -58,6 +84,12 @@ mod tests {
             (99, at(4, 1)),
         ] {
             assert_eq!(of_byte(text, offset), position, "{offset}");
+            if offset != 3 && offset != 99 {
+                assert_eq!(to_byte(text, position), Some(offset), "{offset}");
+            }
+        }
+        for nowhere in [at(0, 1), at(1, 0), at(1, 4), at(2, 3), at(5, 1)] {
+            assert_eq!(to_byte(text, nowhere), None, "{nowhere:?}");
         }
     }
 }

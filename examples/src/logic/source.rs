@@ -1,6 +1,7 @@
 //! A script's text, read from the editor.
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::catalogue::{BadArguments, Call, Location, Problem, Reply, script_source};
 
@@ -40,4 +41,11 @@ pub(super) fn text(reply: &Reply) -> Result<String, Value> {
         let message = "The editor says that it read the script, and sent no text.";
         json!({"success": false, "code": "no_contents", "message": message})
     })
+}
+
+/// A text's hash, as the plugin computes it.
+pub(super) fn sha(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    let hex = |text: String, byte: &u8| text + &format!("{byte:02x}");
+    digest.iter().fold(String::with_capacity(64), hex)
 }
