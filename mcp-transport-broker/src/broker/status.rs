@@ -46,6 +46,11 @@ pub struct Attached {
 }
 
 impl Broker {
+    /// Whether a host is attached, or a call waits for one.
+    pub fn is_needed(&self) -> bool {
+        self.seat.is_some() || !self.calls.is_empty()
+    }
+
     /// Who is attached, and what waits.
     pub fn status(&self, now: Instant) -> Status {
         let millis = |since| {

@@ -191,7 +191,10 @@ fn server_config(config: &RunConfig, token: &str) -> Result<ServerConfig, RunErr
     let broker = crate::broker::Config::default()
         .hold(config.hold)
         .client_budget(config.client_budget);
-    let mut server = ServerConfig::new(token)?.broker(broker);
+    let mut server = ServerConfig::new(token)?
+        .broker(broker)
+        .exit_when_orphaned(config.exit_when_orphaned)
+        .exit_with_host(config.exit_with_host);
     for origin in &config.allow_origins {
         let parsed = origin
             .parse()

@@ -37,6 +37,10 @@ pub struct ServerConfig {
     pub head_after: Duration,
     /// How often a stream on which nothing happens gets a comment. Default 15 s.
     pub comment_every: Duration,
+    /// End after so long without a host, if no call waits for one. `None`, the default: never.
+    pub exit_when_orphaned: Option<Duration>,
+    /// End when a host says that it leaves for good. False by default.
+    pub exit_with_host: bool,
 }
 
 /// What hosts present, and what a broker proves itself with.
@@ -87,6 +91,8 @@ impl ServerConfig {
             receiving: 256 * 1024 * 1024,
             head_after: Duration::from_secs(5),
             comment_every: Duration::from_secs(15),
+            exit_when_orphaned: None,
+            exit_with_host: false,
         })
     }
 
@@ -164,6 +170,20 @@ impl ServerConfig {
     #[must_use]
     pub fn comment_every(mut self, interval: Duration) -> Self {
         self.comment_every = interval;
+        self
+    }
+
+    /// Sets after how long without a host it ends, if no call waits for one.
+    #[must_use]
+    pub fn exit_when_orphaned(mut self, after: Option<Duration>) -> Self {
+        self.exit_when_orphaned = after;
+        self
+    }
+
+    /// Sets whether it ends when a host says that it leaves for good.
+    #[must_use]
+    pub fn exit_with_host(mut self, whether: bool) -> Self {
+        self.exit_with_host = whether;
         self
     }
 }

@@ -6,8 +6,8 @@ use super::items::{Push, Said};
 use super::route::{HostCall, Shared};
 use crate::broker::{Attachment, Lease, Pushed, Ticket};
 use crate::native::{
-    Attach, Attached, BrokerInfo, Detach, Hello, LEASE_HEADER, NAME, PREFIX, PROTOCOL, Pull,
-    Refused, Resumed, Word, proof,
+    Attach, Attached, BrokerInfo, Detach, DetachReason, Hello, LEASE_HEADER, NAME, PREFIX,
+    PROTOCOL, Pull, Refused, Resumed, Word, proof,
 };
 use http::Method;
 use serde::Deserialize;
@@ -59,7 +59,11 @@ async fn route(shared: &Shared, call: &HostCall) -> Result<Answer, Refused> {
         }
         "detach" => {
             let lease = lease(call)?;
-            call.hub.detach(lease, &parse::<Detach>(call)?);
+            let detach = parse::<Detach>(call)?;
+            call.hub.detach(lease, &detach);
+            if detach.reason == DetachReason::ShuttingDown && shared.config.exit_with_host {
+                shared.ask_to_stop();
+            }
             Ok(nothing())
         }
         "status" => Ok(json(&shared.hub().status())),

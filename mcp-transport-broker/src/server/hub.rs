@@ -6,6 +6,7 @@
 
 use super::conn::Conn;
 use super::handed::Handed;
+use super::orphan::Orphan;
 use super::outbox::{Outbox, Reader, outbox};
 use super::parked::{Parked, Seats};
 use super::waiting::Watched;
@@ -40,6 +41,8 @@ pub(crate) struct Hub {
     tunnel: watch::Sender<Option<SocketAddr>>,
     /// What is to be kept on disk.
     catalogue: watch::Sender<Option<Snapshot>>,
+    /// Nobody has needed it for as long as that may be.
+    orphaned: watch::Sender<bool>,
 }
 
 struct State {
@@ -54,6 +57,14 @@ struct State {
     tools: Arc<ToolHeaders>,
     /// When the timer is armed for.
     armed: Option<Instant>,
+    orphan: Orphan,
+}
+
+impl State {
+    fn due(&self) -> Option<Instant> {
+        let dues = [self.broker.poll_timeout(), self.orphan.due()];
+        dues.into_iter().flatten().min()
+    }
 }
 
 /// A client's call, taken.
@@ -71,7 +82,12 @@ pub(super) struct Opened {
 }
 
 impl Hub {
-    pub(super) fn new(mut broker: Broker, kept: Option<Snapshot>) -> Arc<Self> {
+    /// `orphaned`: how long it may be without a host before it counts as orphaned.
+    pub(super) fn new(
+        mut broker: Broker,
+        kept: Option<Snapshot>,
+        orphaned: Option<Duration>,
+    ) -> Arc<Self> {
         let mut tools = ToolHeaders::default();
         if let Some(kept) = kept {
             tools = tool_headers(&kept);
@@ -88,10 +104,12 @@ impl Hub {
                 tunnelled: None,
                 tools: Arc::new(tools),
                 armed: None,
+                orphan: Orphan::new(orphaned),
             }),
             rearm: Notify::new(),
             tunnel: watch::Sender::new(None),
             catalogue: watch::Sender::new(None),
+            orphaned: watch::Sender::new(false),
         })
     }
 
@@ -365,6 +383,11 @@ impl Hub {
         self.tunnel.subscribe()
     }
 
+    /// Turns true when nobody has needed it for as long as that may be.
+    pub(super) fn orphaned(&self) -> watch::Receiver<bool> {
+        self.orphaned.subscribe()
+    }
+
     pub(super) fn catalogue(&self) -> watch::Receiver<Option<Snapshot>> {
         self.catalogue.subscribe()
     }
@@ -375,7 +398,7 @@ impl Hub {
         let mut watch = SleepWatch::new(clock(), SystemTime::now());
         loop {
             let due = self.touch(|state, _| {
-                state.armed = state.broker.poll_timeout();
+                state.armed = state.due();
                 state.armed
             });
             let look = clock() + LOOK;
@@ -387,10 +410,20 @@ impl Hub {
             let gap = watch.observe(clock(), SystemTime::now(), fired);
             if let Some(gap) = gap {
                 tracing::info!(length = ?gap.length, "the machine slept; every budget gets that back");
-                self.touch(|state, _| state.broker.slept(gap.counted));
+                self.touch(|state, _| {
+                    state.broker.slept(gap.counted);
+                    state.orphan.slept(gap.counted);
+                });
             }
             if fired.is_some() {
-                self.touch(|state, now| state.broker.handle_timeout(now));
+                self.touch(|state, now| {
+                    state.broker.handle_timeout(now);
+                    if state.orphan.due().is_some_and(|due| due <= now) {
+                        self.orphaned.send_replace(true);
+                        // Once is enough, and a timer that stays due would not rest.
+                        state.orphan = Orphan::new(None);
+                    }
+                });
             }
         }
     }
@@ -404,7 +437,9 @@ impl Hub {
             .expect("nobody panics with the state in hand");
         let result = act(&mut state, now);
         self.drain(&mut state, now);
-        let due = state.broker.poll_timeout();
+        let is_needed = state.broker.is_needed();
+        state.orphan.observe(now, is_needed);
+        let due = state.due();
         // A timer that is early only asks again.
         let rearm = due.is_some_and(|due| state.armed.is_none_or(|armed| due < armed));
         if rearm {

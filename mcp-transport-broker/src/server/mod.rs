@@ -42,6 +42,7 @@ mod handed;
 mod host;
 mod hub;
 mod items;
+mod orphan;
 mod outbox;
 mod parked;
 mod route;
@@ -113,7 +114,7 @@ impl<B: Bind> Server<B> {
         let port = listener.local_port();
         let directory = config.state_dir.as_deref();
         let kept = directory.and_then(|directory| catalogue::load(directory, port));
-        let hub = Hub::new(broker, kept);
+        let hub = Hub::new(broker, kept, config.exit_when_orphaned);
         let (asked, stop, ended) = (
             watch::Sender::new(false),
             watch::Sender::new(false),
@@ -143,7 +144,8 @@ impl<B: Bind> Server<B> {
         self.handle.clone()
     }
 
-    /// Serves until somebody [shuts it down](ServerHandle::shut_down), or a host's `stop` does.
+    /// Serves until somebody [shuts it down](ServerHandle::shut_down), a `stop` does, or it is no
+    /// longer needed and [told to end then](ServerConfig::exit_when_orphaned).
     ///
     /// # Cancel safety
     /// Dropping the future ends the server at once: connections are cut, and whoever waits hears
@@ -164,16 +166,20 @@ impl<B: Bind> Server<B> {
                 hub.catalogue(),
             ));
         }
-        let stopped_by_a_host = {
+        let asked_to_stop = {
             let handle = handle.clone();
+            let (mut asked, mut orphaned) = (handle.asked.subscribe(), hub.orphaned());
             async move {
-                let mut asked = handle.asked.subscribe();
-                if asked.wait_for(|asked| *asked).await.is_ok() {
-                    handle.settle();
+                tokio::select! {
+                    _ = asked.wait_for(|asked| *asked) => tracing::info!("told to stop"),
+                    _ = orphaned.wait_for(|orphaned| *orphaned) => {
+                        tracing::info!("no host came back, and nobody waits: ending");
+                    }
                 }
+                handle.settle();
             }
         };
-        side.spawn(stopped_by_a_host);
+        side.spawn(asked_to_stop);
         let mut connections = accept::accept(shared, listener).await;
         let drained = async { while connections.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(DRAIN, drained).await;

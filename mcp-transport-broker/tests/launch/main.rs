@@ -11,7 +11,9 @@
 
 mod rig;
 
+use mcp_transport_broker::host::BrokerListener;
 use mcp_transport_broker::launch::{LaunchError, Program};
+use mcp_transport_core::State;
 use rig::{Rig, is_free, until};
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -71,6 +73,38 @@ async fn one_that_is_terminated_leaves_no_file_either() {
     let rig = Rig::new("terminated");
     let broker = rig.launch().ensure().await.unwrap();
     rig::terminate(broker.pid());
+    until(|| is_free(rig.port()) && !rig.folder().exists()).await;
+}
+
+#[tokio::test]
+async fn one_whose_host_does_not_come_back_ends_by_itself() {
+    let rig = Rig::new("orphan");
+    let launch = rig
+        .launch()
+        .exit_when_orphaned(Some(Duration::from_millis(300)));
+    let broker = launch.ensure().await.unwrap();
+    let host = BrokerListener::attach(&broker.url(), broker.token()).unwrap();
+    host.watch().wait_for(State::is_connected).await.unwrap();
+    // Far longer than it may be alone.
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert!(rig::is_alive(broker.pid()), "its host is there");
+    host.handle().announce_reload(Duration::from_secs(60)).await;
+    until(|| is_free(rig.port()) && !rig.folder().exists()).await;
+}
+
+#[tokio::test]
+async fn one_that_ends_with_its_host_outlives_reloads_and_goes_when_the_host_goes_for_good() {
+    let rig = Rig::new("with-host");
+    let broker = rig.launch().exit_with_host(true).ensure().await.unwrap();
+    let host = BrokerListener::attach(&broker.url(), broker.token()).unwrap();
+    let mut state = host.watch();
+    state.wait_for(State::is_connected).await.unwrap();
+    let handle = host.handle();
+    handle.announce_reload(Duration::ZERO).await;
+    handle.wake();
+    state.wait_for(State::is_connected).await.unwrap();
+    assert!(rig::is_alive(broker.pid()));
+    handle.shut_down(Duration::from_secs(1)).await;
     until(|| is_free(rig.port()) && !rig.folder().exists()).await;
 }
 
