@@ -82,12 +82,12 @@ pub(super) fn ended(
             phrase(now, away)
         ),
         Why::StillRunning => format!("{name} still runs after {waited}"),
-        Why::BrokerEnds => format!("the broker is ending, and {name} has no answer yet"),
+        Why::BrokerEnds => format!("The broker is ending, and {name} has no answer yet"),
         Why::SessionOver => {
-            format!("the host no longer serves the session to which {name} belongs")
+            format!("The host no longer serves the session to which {name} belongs")
         }
         Why::NoAnswer => {
-            format!("the host answered {name} with something that is no answer to it")
+            format!("The host answered {name} with something that is no answer to it")
         }
     };
     let session = if why == Why::SessionOver {
@@ -129,7 +129,7 @@ pub(super) fn phrase(now: Instant, away: &Away) -> String {
     match end {
         End::Reloading => format!("{host} reloads, {ago} so far"),
         End::ShuttingDown => format!("{host} was shut down {ago} ago"),
-        End::Stale => format!("{host} fell silent, and is given up since {ago}"),
+        End::Stale => format!("{host} fell silent, and was given up {ago} ago"),
         End::Lost => format!("{host} closed its connections {ago} ago, without a goodbye"),
         End::Superseded => format!("{host} attached anew {ago} ago"),
         End::BrokerEnds => "the broker is ending".to_owned(),
@@ -141,21 +141,17 @@ pub(super) fn seconds(time: Duration) -> String {
 }
 
 fn advice(outcome: Outcome, safe: bool, operation: Option<&str>) -> String {
-    let later = operation.map(|id| {
-        format!("GET /_broker/v1/operations/{id} has the result, once it came, for a while")
+    let path = operation.map(|id| format!("GET /_broker/v1/operations/{id}"));
+    let later = path.map_or_else(String::new, |path| match outcome {
+        Outcome::Running => format!(" {path} has its result when it is there."),
+        _ => format!(" If its result comes after all, {path} has it for a while."),
     });
-    match (outcome, later) {
-        (Outcome::Running, Some(later)) => format!("Do not send it again: {later}."),
-        (Outcome::Running, None) => "Do not send it again.".to_owned(),
-        (Outcome::NotDelivered, _) => "It was not delivered; sending it again is safe.".to_owned(),
-        (Outcome::Unknown, _) if safe => "It changes nothing; sending it again is safe.".to_owned(),
-        (Outcome::Unknown, Some(later)) => {
-            format!(
-                "It may have taken effect: look before you send it again. {later}, if it comes."
-            )
-        }
-        (Outcome::Unknown, None) => {
-            "It may have taken effect: look before you send it again.".to_owned()
+    match outcome {
+        Outcome::Running => format!("Do not send it again.{later}"),
+        Outcome::NotDelivered => "It was not delivered; sending it again is safe.".to_owned(),
+        Outcome::Unknown if safe => "It changes nothing; sending it again is safe.".to_owned(),
+        Outcome::Unknown => {
+            format!("It may have taken effect: look before you send it again.{later}")
         }
     }
 }

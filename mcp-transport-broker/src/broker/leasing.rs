@@ -181,14 +181,13 @@ impl Broker {
         let until = seat.check_at(self.youngest(), self.config.silence);
         if !is_same && until.is_none_or(|until| until > now) {
             let wait = until.map_or(Duration::from_secs(1), |until| until - now);
-            let mut refused = Refused::new(
-                Word::Busy,
-                format!(
-                    "{} (process {}) is attached and alive; detach it, or ask again",
-                    seat.host.name,
-                    seat.host.pid.unwrap_or_default()
-                ),
+            let process = seat.host.pid.map(|pid| format!(" (process {pid})"));
+            let text = format!(
+                "{}{} is attached and alive; detach it, or ask again",
+                seat.host.name,
+                process.unwrap_or_default()
             );
+            let mut refused = Refused::new(Word::Busy, text);
             refused.holder = Some(Box::new(seat.host.clone()));
             refused.retry_after_ms = Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
             return Err(refused);

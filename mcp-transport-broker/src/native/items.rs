@@ -51,15 +51,15 @@ pub struct Pulled {
 pub struct Given {
     /// Whose it is.
     pub client: String,
+    /// On the first item of a client: who that is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meet: Option<Meet>,
     /// What goes with the answer, if there is to be one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ticket: Option<u64>,
     /// It was handed out before, and a host may have seen it.
     #[serde(skip_serializing_if = "is_false")]
     pub redelivered: bool,
-    /// On the first item of a client: who that is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub meet: Option<Meet>,
     /// The message, byte for byte.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<Box<RawValue>>,

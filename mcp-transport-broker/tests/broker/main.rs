@@ -14,3 +14,5 @@ mod leases;
 mod model;
 mod rig;
 mod sessions;
+mod vectors;
+mod wire;
