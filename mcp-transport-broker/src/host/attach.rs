@@ -3,6 +3,7 @@
 use super::http::{Caller, Connection, Dial};
 use super::hub::Hub;
 use super::token::TokenSource;
+use crate::launch::Launch;
 use crate::native::{Attach, Attached, Host, PROTOCOL};
 use http::HeaderValue;
 use mcp_transport_core::{Connector, Error, ErrorKind, memory};
@@ -23,6 +24,8 @@ pub(super) struct Origin {
     pub(super) hub: Arc<Hub>,
     /// The wait that the host itself announced, in milliseconds; 0 for none.
     pub(super) gap: Arc<AtomicU64>,
+    /// Finds the broker or starts it before each attach.
+    pub(super) launch: Option<Launch>,
 }
 
 /// A lease, and the connection that it was granted on.
@@ -72,6 +75,9 @@ impl Connector for Leases {
 
 impl Origin {
     async fn attach(&self, reason: &str) -> Result<Granted, Error> {
+        if let Some(launch) = &self.launch {
+            launch.ensure().await?;
+        }
         let mut caller = Caller {
             dial: Arc::clone(&self.dial),
             authority: self.authority.clone(),

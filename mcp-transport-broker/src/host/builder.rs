@@ -12,7 +12,9 @@ use super::hub::Hub;
 use super::listener::{BrokerListener, Handle};
 use super::task::Task;
 use super::token::TokenSource;
+use crate::launch::Launch;
 use crate::native::{Host, WINDOW};
+use crate::run::TOKEN_VARIABLE;
 use mcp_transport_core::dial::Dialer;
 use mcp_transport_core::loopback::connect_host;
 use mcp_transport_core::{Error, ErrorKind, RetryPolicy};
@@ -53,6 +55,7 @@ pub struct Builder {
     retry: RetryPolicy,
     dial: Option<Dial>,
     carried: Option<Carried>,
+    launch: Option<Launch>,
 }
 
 /// The largest window that the native dialect knows.
@@ -76,7 +79,18 @@ impl Builder {
             retry: RetryPolicy::local(),
             dial: None,
             carried: None,
+            launch: None,
         }
+    }
+
+    pub(super) fn launched(launch: Launch) -> Self {
+        let token = match std::env::var(TOKEN_VARIABLE) {
+            Ok(token) => TokenSource::from(token),
+            Err(_) => TokenSource::from(launch.files().token),
+        };
+        let mut builder = Self::new(&format!("http://127.0.0.1:{}", launch.port())).token(token);
+        builder.launch = Some(launch);
+        builder
     }
 
     /// What the broker wants to see; without it, the broker refuses.
@@ -190,6 +204,7 @@ impl Builder {
             tunnel: self.tunnel,
             hub: Arc::clone(&hub),
             gap: Arc::clone(&gap),
+            launch: self.launch,
         };
         let leases = Leases::new(origin, Arc::clone(&granted));
         let dialer = Dialer::new(leases).retry(patient(self.retry, Arc::clone(&gap)));
@@ -220,6 +235,7 @@ impl fmt::Debug for Builder {
             .field("tunnel", &self.tunnel)
             .field("retry", &self.retry)
             .field("carried", &self.carried)
+            .field("launch", &self.launch)
             .finish_non_exhaustive()
     }
 }

@@ -7,6 +7,7 @@ use super::hub::Hub;
 use super::state::Output;
 use super::task::Order;
 use super::token::TokenSource;
+use crate::launch::Launch;
 use mcp_transport_core::dial::Wake;
 use mcp_transport_core::{Error, ErrorKind, Listener, State};
 use std::convert::Infallible;
@@ -92,6 +93,23 @@ impl BrokerListener {
     /// To say more before it attaches.
     pub fn builder(url: &str) -> Builder {
         Builder::new(url)
+    }
+
+    /// To attach to the broker of a port that is found, or started, before each attach: one that was
+    /// killed is back at once. The token is sent to nobody who cannot prove to know it.
+    ///
+    /// ```no_run
+    /// use mcp_transport_broker::host::BrokerListener;
+    /// use mcp_transport_broker::launch::Launch;
+    ///
+    /// # async fn run() -> Result<(), mcp_transport_core::Error> {
+    /// let clients = BrokerListener::launched(Launch::new(8765)).attach()?;
+    /// # drop(clients);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn launched(launch: Launch) -> Builder {
+        Builder::launched(launch)
     }
 
     pub(super) fn new(

@@ -1,3 +1,4 @@
+use mcp_transport_core::{Error, ErrorKind};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -68,6 +69,18 @@ pub enum LaunchError {
         /// What the system says.
         source: std::io::Error,
     },
+}
+
+/// Where a host dials for a broker, it tries again: by the schedule, or, where the token's file is
+/// the trouble, when that changes.
+impl From<LaunchError> for Error {
+    fn from(error: LaunchError) -> Self {
+        let kind = match &error {
+            LaunchError::File { .. } => ErrorKind::Unauthorized,
+            _ => ErrorKind::Unreachable,
+        };
+        Self::new(kind).context(error.to_string())
+    }
 }
 
 fn list(searched: &[PathBuf]) -> String {

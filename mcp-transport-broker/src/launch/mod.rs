@@ -28,7 +28,7 @@ pub use record::{Files, Record, default_state_dir, read_or_make_token, read_toke
 pub(crate) use record::{old_log, write_private};
 
 use crate::native::Hello;
-use crate::run::RunConfig;
+use crate::run::{RunConfig, TOKEN_VARIABLE};
 use decide::{Found, Step};
 use locate::Surroundings;
 use mcp_transport_core::loopback;
@@ -199,7 +199,10 @@ impl Launch {
 
     async fn look(&self) -> Result<(Found, String), LaunchError> {
         let asked = probe::ask(self.config.port).await;
-        let token = read_token(&self.files().token)?;
+        let token = match std::env::var(TOKEN_VARIABLE) {
+            Ok(token) => Some(token),
+            Err(_) => read_token(&self.files().token)?,
+        };
         let found = asked.prove(self.config.port, token.as_deref());
         Ok((found, token.unwrap_or_default()))
     }

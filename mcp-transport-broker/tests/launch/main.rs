@@ -77,6 +77,20 @@ async fn one_that_is_terminated_leaves_no_file_either() {
 }
 
 #[tokio::test]
+async fn a_host_that_launches_its_broker_has_it_back_when_it_is_killed() {
+    let rig = Rig::new("back");
+    let host = BrokerListener::launched(rig.launch()).attach().unwrap();
+    let mut state = host.watch();
+    state.wait_for(State::is_connected).await.unwrap();
+    let first = rig.launch().find().await.unwrap().unwrap();
+    rig::kill(first.pid());
+    state.wait_for(|state| !state.is_connected()).await.unwrap();
+    state.wait_for(State::is_connected).await.unwrap();
+    let next = rig.launch().find().await.unwrap().unwrap();
+    assert_ne!(next.pid(), first.pid());
+}
+
+#[tokio::test]
 async fn one_whose_host_does_not_come_back_ends_by_itself() {
     let rig = Rig::new("orphan");
     let launch = rig
