@@ -347,6 +347,46 @@ async fn an_answer_that_is_too_large_is_told_to_both_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_the_broker_does_not_take_is_answered_with_that() {
+    let broker = Scripted::default();
+    let mut clients = broker.attach();
+    broker.give([legacy(request(1, "c1", 1)), request(2, "c1", 2)]);
+    let mut client = accept(&mut clients).await;
+    let first = client.next().await.unwrap().unwrap();
+    let second = client.next().await.unwrap().unwrap();
+    broker.inner().most = Some(1024 * 1024);
+    let large = Message::response(first.id().unwrap(), "x".repeat(2 * 1024 * 1024)).unwrap();
+    client.send(large).await.unwrap();
+    client.send(answer(&second)).await.unwrap();
+    assert_eq!(broker.answer_to(1).await["error"]["code"], -31005);
+    assert!(broker.answer_to(2).await["result"].is_object());
+    assert_eq!(broker.inner().attaches.len(), 1, "the lease goes on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_answer_holds_up_no_pull_and_no_small_one() {
+    let broker = Scripted::default();
+    let mut clients = broker.attach();
+    broker.give([legacy(request(1, "c1", 1)), request(2, "c1", 2)]);
+    let mut client = accept(&mut clients).await;
+    let first = client.next().await.unwrap().unwrap();
+    let second = client.next().await.unwrap().unwrap();
+    let large = Message::response(first.id().unwrap(), "x".repeat(32 * 1024 * 1024)).unwrap();
+    client.send(large.clone()).await.unwrap();
+    client.send(answer(&second)).await.unwrap();
+    broker.answer_to(2).await;
+    assert_eq!(
+        broker.answer_to(1).await["result"],
+        "x".repeat(32 * 1024 * 1024)
+    );
+    assert_eq!(
+        broker.inner().combined,
+        1,
+        "the small one went along with a pull"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_handed_out_twice_runs_once() {
     let broker = Scripted::default();
     let mut clients = broker.attach();

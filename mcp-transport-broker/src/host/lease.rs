@@ -210,8 +210,15 @@ impl Lease {
             answer,
         } = done;
         self.lanes.done(lane);
-        let Pushed { stray, seq, items } = answer?;
         self.idle[index(lane)] = connection;
+        let Pushed { stray, seq, items } = match (answer, batch) {
+            (Ok(pushed), _) => pushed,
+            (Err(error), Some(batch)) if matches!(error.kind(), ErrorKind::TooLarge { .. }) => {
+                let is_mended = self.hub.touch(|state| state.refused(batch, &error));
+                return if is_mended { Ok(()) } else { Err(error) };
+            }
+            (Err(error), _) => return Err(error),
+        };
         let items = self.sequence.arrived(seq, items, !self.lanes.is_pulling());
         self.hub.touch(|state| {
             if let Some(batch) = batch {

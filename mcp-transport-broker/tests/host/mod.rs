@@ -51,6 +51,8 @@ pub struct Inner {
     /// Whether answers to pushes are lost from now on.
     pub loses_pushes: bool,
     pub is_away: bool,
+    /// The largest body that it takes.
+    pub most: Option<usize>,
     given: VecDeque<Value>,
     lease: u64,
     seq: u64,
@@ -160,7 +162,9 @@ impl Scripted {
             .refusals
             .get_mut(&path)
             .and_then(VecDeque::pop_front);
+        let most = self.inner().most.unwrap_or(usize::MAX);
         let answer = match refusal {
+            _ if body.len() > most => respond(413, json!({"error": "too_large", "message": ""})),
             Some((status, body)) => respond(status, body),
             None if authorization != format!("Bearer {TOKEN}") => respond(
                 401,

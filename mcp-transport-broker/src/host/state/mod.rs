@@ -151,6 +151,22 @@ impl State {
         (number, batch)
     }
 
+    /// The broker does not take a batch, for its size: its largest message is given up, and who
+    /// waits for it is told. False if that cannot help.
+    pub(super) fn refused(&mut self, batch: u64, error: &Error) -> bool {
+        let Some(Item { key, what, message }) = self.outbox.refused(batch) else {
+            return false;
+        };
+        tracing::warn!(%error, ?message, "the broker does not take a message");
+        if let What::Answer { .. } = what {
+            let message = Message::failure(message.id(), error);
+            self.outbox.push(Item { key, what, message });
+        }
+        self.recount();
+        self.outputs.push_back(Output::Work);
+        true
+    }
+
     /// What is in flight counts as not pushed.
     pub(super) fn push_again(&mut self) {
         self.outbox.again();

@@ -36,16 +36,23 @@ pub(in crate::host) enum Ready {
     /// Answers, which are the same said twice: they may go along with a pull, which is acknowledged
     /// only when it has brought something.
     Answers,
-    /// Something that is neither: it goes alone, and is acknowledged at once, so that what comes
-    /// after it cannot overtake it on another connection.
+    /// It goes alone, and is acknowledged at once: something that is no answer, so that what comes
+    /// after it cannot overtake it on another connection; or a large answer, so that it is neither
+    /// kept for long nor holds up a pull.
     Alone,
 }
 
 /// The most items of one push.
 const BATCH: usize = 256;
 
-/// What a push holds at most before its last item, in bytes.
+/// What a push of more than one item holds at most, in bytes.
 const BATCH_BYTES: usize = 1024 * 1024;
+
+/// Up to this size, an item is no reason to refuse a push.
+const SMALL: usize = 4 * 1024;
+
+/// From this size on, an answer is large.
+const LARGE: usize = 64 * 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
@@ -77,10 +84,10 @@ impl Outbox {
         let Some(first) = self.queue.front() else {
             return Ready::Nothing;
         };
-        match (self.alone, &first.what) {
-            (Some(_), _) => Ready::Nothing,
-            (None, What::Answer { .. }) => Ready::Answers,
-            (None, What::Say { .. } | What::Closed { .. }) => Ready::Alone,
+        match self.alone {
+            Some(_) => Ready::Nothing,
+            None if first.goes_along() => Ready::Answers,
+            None => Ready::Alone,
         }
     }
 
@@ -91,10 +98,11 @@ impl Outbox {
         while let Some(first) = self.queue.front() {
             let fits = match ready {
                 Ready::Nothing => false,
-                Ready::Answers => matches!(first.what, What::Answer { .. }),
+                Ready::Answers => first.goes_along(),
                 Ready::Alone => true,
             };
-            if !fits || batch.len() >= BATCH || bytes >= BATCH_BYTES {
+            let has_room = batch.len() < BATCH && bytes + first.message.len() <= BATCH_BYTES;
+            if !fits || !(has_room || batch.is_empty()) {
                 break;
             }
             let item = self.queue.pop_front().expect("it was there just now");
@@ -110,7 +118,7 @@ impl Outbox {
         self.batches += 1;
         if !batch.is_empty() {
             self.flying.insert(self.batches, batch.clone());
-            if ready == Ready::Alone {
+            if batch.iter().any(|item| !item.is_answer()) {
                 self.alone = Some(self.batches);
             }
         }
@@ -125,6 +133,24 @@ impl Outbox {
             }
         }
         self.alone = self.alone.filter(|&alone| alone != batch);
+    }
+
+    /// The broker does not take a batch of this size: all of it waits again, and the largest item,
+    /// which is yielded, is to be replaced. `None` if size cannot be what is wrong with it.
+    pub(super) fn refused(&mut self, batch: u64) -> Option<Item> {
+        let mut items = self.flying.remove(&batch)?;
+        self.alone = self.alone.filter(|&alone| alone != batch);
+        let sizes = items.iter().map(|item| item.message.len());
+        let (at, size) = sizes.enumerate().max_by_key(|&(_, size)| size)?;
+        let largest = (size >= SMALL).then(|| items.remove(at));
+        if let Some(What::Answer { ticket }) = largest.as_ref().map(|item| &item.what) {
+            self.answered.remove(ticket);
+        }
+        for item in items.into_iter().rev() {
+            self.bytes += item.message.len();
+            self.queue.push_front(item);
+        }
+        largest
     }
 
     /// Nobody knows whether what is in flight has arrived: its answers are pushed again, first and
@@ -178,5 +204,15 @@ impl Outbox {
             What::Answer { ticket } => Some((ticket, &item.message)),
             What::Say { .. } | What::Closed { .. } => None,
         })
+    }
+}
+
+impl Item {
+    const fn is_answer(&self) -> bool {
+        matches!(self.what, What::Answer { .. })
+    }
+
+    const fn goes_along(&self) -> bool {
+        self.is_answer() && self.message.len() < LARGE
     }
 }
