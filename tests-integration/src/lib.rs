@@ -114,6 +114,11 @@ impl Server {
         server
     }
 
+    /// The directory of its editors, if it dials: for another one that is to know them, too.
+    pub fn folder(&self) -> Option<Arc<Folder>> {
+        Some(self.bridge.as_ref()?.directory.clone())
+    }
+
     /// Where its editors say that they listen, if it dials.
     fn directory(&self) -> Option<&Path> {
         Some(self.bridge.as_ref()?.directory.path())
@@ -129,14 +134,14 @@ impl Server {
         format!("ws://127.0.0.1:{}/hub/plugin", self.port)
     }
 
-    /// A simulated editor that is connected: it dials, or it listens if this server dials.
+    /// A simulated editor that can be called: it dials, or it listens and is known, if this server dials.
     pub async fn editor(&self, options: Options) -> Editor {
         let editor = self.started(options);
         self.sees(&editor).await;
         editor
     }
 
-    /// The same, not connected yet.
+    /// The same, not to be called yet.
     pub fn started(&self, options: Options) -> Editor {
         match self.directory() {
             Some(directory) => Editor::listen(directory, 0, options),
@@ -154,7 +159,7 @@ impl Server {
         editor
     }
 
-    /// Waits until this editor is connected to the hub, by whichever leg.
+    /// Waits until this editor can be called: it is connected to the hub, or listens, and a call connects it.
     ///
     /// # Panics
     /// If a panic befell its world.
@@ -162,7 +167,9 @@ impl Server {
         editor.connected().await;
         let hash = editor.world().lock().expect("a world").project().hash();
         // The bridge's key is the beginning of the plugin's hash.
-        self.until(|one| hash.starts_with(&one.hash) && one.phase == Phase::Connected)
+        let callable =
+            |one: &Instance| matches!(one.phase, Phase::Connected | Phase::Listening { .. });
+        self.until(|one| hash.starts_with(&one.hash) && callable(one))
             .await;
     }
 

@@ -61,10 +61,24 @@ where
             Some(Err(error)) => error,
             None => Error::new(ErrorKind::Disconnected).context("the bridge closed the connection"),
         };
-        if let Some(judge) = self.judge.take() {
-            self.end = End::Judged(Box::pin(judge(end)));
-        }
+        self.ended(end);
         Poll::Ready(())
+    }
+
+    fn ended(&mut self, error: Error) {
+        if let Some(judge) = self.judge.take() {
+            self.end = End::Judged(Box::pin(judge(error)));
+        }
+    }
+
+    /// What its end means, to the first who asks.
+    fn poll_verdict(&mut self, cx: &mut Context<'_>) -> Poll<Option<Error>> {
+        let End::Judged(verdict) = &mut self.end else {
+            return Poll::Ready(None);
+        };
+        let error = ready!(verdict.as_mut().poll(cx));
+        self.end = End::Told;
+        Poll::Ready(Some(error))
     }
 }
 
@@ -81,14 +95,9 @@ where
             if let Some(message) = self.heard.pop_front() {
                 return Poll::Ready(Some(Ok(message)));
             }
-            match &mut self.end {
+            match self.end {
                 End::NotYet => ready!(self.poll_frame(cx)),
-                End::Judged(verdict) => {
-                    let error = ready!(verdict.as_mut().poll(cx));
-                    self.end = End::Told;
-                    return Poll::Ready(Some(Err(error)));
-                }
-                End::Told => return Poll::Ready(None),
+                End::Judged(_) | End::Told => return self.poll_verdict(cx).map(|end| end.map(Err)),
             }
         }
     }
@@ -102,8 +111,18 @@ where
 {
     type Error = Error;
 
+    /// A command that comes as the link ends waits for the verdict, too: by that it is told whether to send it again.
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.link.poll_ready_unpin(cx)
+        if matches!(self.end, End::NotYet) {
+            match ready!(self.link.poll_ready_unpin(cx)) {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(error) => self.ended(error),
+            }
+        }
+        let verdict = ready!(self.poll_verdict(cx));
+        Poll::Ready(Err(
+            verdict.unwrap_or_else(|| ErrorKind::Disconnected.into())
+        ))
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
@@ -120,12 +139,17 @@ where
     /// Reads meanwhile: a command behind a ping goes out only after its pong was seen.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
-            if let Poll::Ready(flushed) = self.link.poll_flush_unpin(cx) {
-                return Poll::Ready(flushed);
-            }
             if !matches!(self.end, End::NotYet) {
                 // The stream says how it ended.
                 return Poll::Ready(Ok(()));
+            }
+            match self.link.poll_flush_unpin(cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) => {
+                    self.ended(error);
+                    continue;
+                }
+                Poll::Pending => {}
             }
             ready!(self.poll_frame(cx));
         }

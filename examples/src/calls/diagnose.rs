@@ -72,6 +72,14 @@ pub fn family_fault(address: &str, port: u16, family: &FamilyHealth) -> Option<F
 pub fn editor_fault(now: Instant, editor: &Instance) -> Option<Fault> {
     let name = editor.id();
     match (editor.phase, &editor.running) {
+        (Phase::Quit { since }, _) if editor.by_file => Some(Fault::new(
+            "editor_quit",
+            format!(
+                "The editor {name} is closed: its status file is gone, or nobody has written it for a minute. That was {} ago.",
+                ago(now, since)
+            ),
+            "Open the project in Unity again, or start the MCP session in its window.",
+        )),
         (Phase::Quit { since }, _) => Some(Fault::new(
             "editor_quit",
             format!(
@@ -80,14 +88,16 @@ pub fn editor_fault(now: Instant, editor: &Instance) -> Option<Fault> {
             ),
             "Open the project in Unity again, or start the MCP session in its window.",
         )),
-        (Phase::Away { .. }, _) if editor.evicted.is_some() => Some(Fault::new(
-            "superseded",
-            format!(
-                "Another client has the only seat of the editor {name}. {}",
-                editor.evicted.as_deref().unwrap_or_default()
-            ),
-            SEAT_TAKEN,
-        )),
+        (Phase::Away { .. } | Phase::Listening { .. }, _) if editor.evicted.is_some() => {
+            Some(Fault::new(
+                "superseded",
+                format!(
+                    "Another client has the only seat of the editor {name}. {}",
+                    editor.evicted.as_deref().unwrap_or_default()
+                ),
+                SEAT_TAKEN,
+            ))
+        }
         (Phase::Away { since }, _) => Some(Fault::new(
             "reloading",
             format!(
@@ -108,14 +118,35 @@ pub fn editor_fault(now: Instant, editor: &Instance) -> Option<Fault> {
     }
 }
 
-/// What keeps a call from its editor. One that is away can only come back through the port, so that counts first.
+/// What keeps a call from its editor. One that is away and dials can only come back through the port, so that counts first.
+/// To one that listens a call connects, so it is at fault only if that does not come about.
 pub fn call_fault(now: Instant, editor: &Instance, port: Option<&Port>) -> Option<Fault> {
     let at_port = match editor.phase {
-        Phase::Away { .. } => port.and_then(port_fault),
+        Phase::Away { .. } if !editor.by_file => port.and_then(port_fault),
         _ => None,
     };
-    at_port.or_else(|| editor_fault(now, editor))
+    at_port
+        .or_else(|| editor_fault(now, editor))
+        .or_else(|| connects_not(editor))
 }
+
+fn connects_not(editor: &Instance) -> Option<Fault> {
+    let Phase::Listening { .. } = editor.phase else {
+        return None;
+    };
+    Some(Fault::new(
+        "not_connected",
+        format!(
+            "The editor {} is known from its status file, which says that it listens, but it could not be connected yet.",
+            editor.id()
+        ),
+        "Look whether Unity still runs and answers; otherwise start the MCP session in its window again.",
+    ))
+}
+
+/// What to do after somebody else took a seat.
+const SEAT_LOST: &str =
+    "Use one client at a time: two that call the same editor end each other's calls.";
 
 /// What to do about a seat that somebody else has.
 const SEAT_TAKEN: &str =
@@ -211,7 +242,10 @@ pub fn lost(
         ),
         Why::Quit => (
             "editor_quit",
-            format!("{} closed its connection in good order.", capital(&name)),
+            format!(
+                "{} has quit, or has closed its connection in good order.",
+                capital(&name)
+            ),
         ),
         Why::Superseded => (
             "superseded",
@@ -229,7 +263,7 @@ pub fn lost(
         ),
         Why::SeatTaken => (
             "superseded",
-            format!("A newer client took the only seat of {name}, which lives on. {SEAT_TAKEN}"),
+            format!("A newer client took the only seat of {name}, which lives on. {SEAT_LOST}"),
         ),
         Why::HoldExpired => return expired(now, lost.outcome, editor, port),
     };
@@ -390,12 +424,20 @@ pub fn progress(
     port: Option<&Port>,
 ) -> String {
     let so_far = format!("{} s so far", waited.as_secs());
-    let away = editor.is_none_or(|editor| matches!(editor.phase, Phase::Away { .. }));
+    let away =
+        editor.is_none_or(|editor| matches!(editor.phase, Phase::Away { .. }) && !editor.by_file);
     if let Some(fault) = port.filter(|_| away).and_then(port_fault) {
         return format!("{} {so_far}", fault.what);
     }
     match (standing, editor) {
         (_, None) => format!("waiting for an editor, {so_far}"),
+        (
+            _,
+            Some(Instance {
+                phase: Phase::Listening { .. },
+                ..
+            }),
+        ) => format!("connecting to the editor, {so_far}"),
         (
             Some(Standing::Away),
             Some(Instance {

@@ -71,8 +71,8 @@ pub fn choose(
     }
 }
 
-/// The editors that an unnamed call can mean: those that are here or expected back; else those that are away; else those
-/// that have quit, so that the answer can say so.
+/// The editors that an unnamed call can mean: those that are here, those that a call connects, and those that are expected
+/// back; else those that are away; else those that have quit, so that the answer can say so.
 fn likely(now: Instant, instances: &[Instance]) -> Vec<&Instance> {
     let some = |wanted: fn(&Phase) -> bool| -> Vec<&Instance> {
         instances
@@ -82,12 +82,12 @@ fn likely(now: Instant, instances: &[Instance]) -> Vec<&Instance> {
     };
     if instances
         .iter()
-        .any(|instance| instance.phase == Phase::Connected)
+        .any(|instance| matches!(instance.phase, Phase::Connected | Phase::Listening { .. }))
     {
         return instances
             .iter()
             .filter(|instance| match instance.phase {
-                Phase::Connected => true,
+                Phase::Connected | Phase::Listening { .. } => true,
                 Phase::Away { since } => now.saturating_duration_since(since) <= EXPECTED_BACK,
                 Phase::Quit { .. } => false,
             })

@@ -9,13 +9,15 @@
 
 mod call;
 mod late;
+mod listing;
 pub mod socket;
 pub mod state;
 mod wire;
 
 pub use call::{Call, Event};
 pub use state::{
-    Config, Instance, Lost, Phase, Refused, Request, Said, SocketId, Standing, State, Ticket, Why,
+    Config, Instance, Listed, Lost, Phase, Refused, Request, Said, SocketId, Standing, State,
+    Ticket, Why,
 };
 
 use late::Late;
@@ -166,12 +168,6 @@ impl Hub {
             Ok(ticket)
         })?;
         Ok(Call::new(self.clone(), ticket, id, receiver))
-    }
-
-    /// Another client has the only seat of this editor, until it is ours again: its calls are
-    /// answered at once with this text.
-    pub fn stand_by(&self, hash: &str, text: String) {
-        self.touch(|inner, _| inner.state.stand_by(hash, text));
     }
 
     /// The late result of an operation, if it came, and if the one who asks is the one who called.

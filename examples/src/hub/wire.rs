@@ -38,7 +38,7 @@ pub(super) enum FromPlugin {
 }
 
 /// Who the plugin is.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 pub(super) struct Register {
     #[serde(default = "unknown_project")]
     pub(super) project_name: String,

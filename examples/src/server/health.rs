@@ -51,6 +51,7 @@ pub(super) fn editor(now: Instant, editor: &Instance) -> Value {
     let (state, since) = match editor.phase {
         Phase::Connected if editor.stalled => ("stalled", None),
         Phase::Connected => ("ready", None),
+        Phase::Listening { since } => ("listening", Some(since)),
         Phase::Away { since } => ("reloading", Some(since)),
         Phase::Quit { since } => ("quit", Some(since)),
     };
@@ -61,6 +62,7 @@ pub(super) fn editor(now: Instant, editor: &Instance) -> Value {
         "path": editor.path,
         "unity_version": editor.unity_version,
         "state": state,
+        "note": note(editor),
         "for_ms": since.map(ago),
         "socket": {
             "connected": editor.phase == Phase::Connected,
@@ -85,9 +87,33 @@ pub(super) fn editor(now: Instant, editor: &Instance) -> Value {
     })
 }
 
+/// What the state alone does not say.
+fn note(editor: &Instance) -> Option<&'static str> {
+    match (editor.phase, &editor.evicted) {
+        (Phase::Listening { .. }, None) => {
+            Some("known from its status file, not connected; a call connects it")
+        }
+        (Phase::Listening { .. }, Some(_)) => {
+            Some("known from its status file; another client has its only seat")
+        }
+        _ => None,
+    }
+}
+
 /// Said for as long as the project is known: the one who lost the seat looks for the reason later.
 fn superseded(editor: &Instance) -> Option<Fault> {
     editor.superseded?;
+    if editor.by_file {
+        // While it lasts the editor's own fault says so, with more.
+        return editor.evicted.is_none().then(|| Fault {
+            cause: "superseded",
+            what: format!(
+                "Another client once took the only seat of {}, and with it this server's connection.",
+                editor.id()
+            ),
+            next_step: "Use one client at a time: two that call the same editor end each other's calls.".to_owned(),
+        });
+    }
     Some(Fault {
         cause: "superseded",
         what: format!(

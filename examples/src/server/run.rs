@@ -6,7 +6,7 @@ use super::http::{self, Http, port_holder};
 use super::mcp::UnityMcp;
 use crate::bridge::BridgeLeg;
 use crate::calls::{Budget, Calls, Port};
-use crate::hub::{Config, Hub};
+use crate::hub::{Config, Hub, Instance, Phase};
 use crate::sim;
 use mcp_transport_core::TransportExt;
 use mcp_transport_core::guard::Origin;
@@ -118,7 +118,8 @@ fn dial_editors(hub: &Hub) -> io::Result<BridgeLeg> {
 async fn simulate(port: u16, options: sim::Options, hub: &Hub) -> sim::Editor {
     let editor = sim::Editor::spawn(&format!("ws://127.0.0.1:{port}/hub/plugin"), options);
     let mut instances = hub.instances();
-    let connected = instances.wait_for(|instances| !instances.is_empty());
+    // One whose status file was found is none of ours.
+    let connected = instances.wait_for(|known| known.iter().any(is_connected));
     if tokio::time::timeout(EDITOR_STARTS, connected)
         .await
         .is_err()
@@ -126,6 +127,10 @@ async fn simulate(port: u16, options: sim::Options, hub: &Hub) -> sim::Editor {
         tracing::warn!("the simulated editor has not connected yet");
     }
     editor
+}
+
+fn is_connected(editor: &Instance) -> bool {
+    editor.phase == Phase::Connected
 }
 
 async fn serve_pipes(calls: Calls) -> io::Result<()> {
@@ -152,14 +157,19 @@ fn warn_of_foreign_port(port: u16, health: &mcp_transport_core::loopback::Health
 }
 
 fn banner(port: u16, hub: &Hub, simulated: bool) -> String {
-    let editors: Vec<String> = hub.snapshot().iter().map(|editor| editor.id()).collect();
-    let editors = match (editors.as_slice(), simulated) {
-        ([], _) => {
-            "none yet: open a project with the MCP for Unity plugin, set to HTTP and this URL, or to stdio"
-                .to_owned()
-        }
-        (ids, true) => format!("{} (simulated)", ids.join(", ")),
-        (ids, false) => ids.join(", "),
+    let editors = hub.snapshot();
+    let shown = |editor: &Instance| match editor.phase {
+        Phase::Connected if simulated => format!("{} (simulated)", editor.id()),
+        Phase::Connected => editor.id(),
+        Phase::Listening { .. } => format!("{} (listens; a call connects it)", editor.id()),
+        Phase::Away { .. } => format!("{} (reloads)", editor.id()),
+        Phase::Quit { .. } => format!("{} (quit)", editor.id()),
+    };
+    let editors = if editors.is_empty() {
+        "none yet: open a project with the MCP for Unity plugin, set to HTTP and this URL, or to stdio"
+            .to_owned()
+    } else {
+        editors.iter().map(shown).collect::<Vec<_>>().join(", ")
     };
     format!(
         "\

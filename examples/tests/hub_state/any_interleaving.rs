@@ -15,6 +15,12 @@ enum Step {
     /// The socket goes; whether its last command was never written.
     Lose(usize, bool),
     Quit(usize),
+    /// The socket goes, since another client took the editor's only seat.
+    SeatTaken(usize, bool),
+    /// The status file of a project says that it listens, or that it does not; or it is gone.
+    List(usize, Option<bool>),
+    StandBy(usize, bool),
+    CutOff(usize),
     Submit(usize, bool),
     Abandon(usize),
     Pass(u64),
@@ -35,6 +41,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => which.clone().prop_map(Step::AnswerWrongly),
         2 => (which.clone(), any::<bool>()).prop_map(|(s, unsent)| Step::Lose(s, unsent)),
         1 => which.clone().prop_map(Step::Quit),
+        1 => (which.clone(), any::<bool>()).prop_map(|(s, unsent)| Step::SeatTaken(s, unsent)),
+        1 => (0..2_usize, any::<Option<bool>>()).prop_map(|(h, ready)| Step::List(h, ready)),
+        1 => (0..2_usize, any::<bool>()).prop_map(|(h, by)| Step::StandBy(h, by)),
+        1 => (0..2_usize).prop_map(Step::CutOff),
         8 => (0..2_usize, any::<bool>()).prop_map(|(h, safe)| Step::Submit(h, safe)),
         3 => which.prop_map(Step::Abandon),
         4 => (1..15_000_u64).prop_map(Step::Pass),
@@ -130,6 +140,16 @@ impl Observed {
                     self.lose(socket, QUIT, false);
                 }
             }
+            Step::SeatTaken(any, unsent) => {
+                if let Some(socket) = self.socket(any) {
+                    self.lose(socket, TAKEN, unsent);
+                }
+            }
+            Step::List(hash, Some(ready)) => self.hub.list(HASHES[hash], ready),
+            Step::List(hash, None) => self.hub.unlist(HASHES[hash]),
+            Step::StandBy(hash, true) => self.hub.stand_by(HASHES[hash]),
+            Step::StandBy(hash, false) => self.hub.stand_down(HASHES[hash]),
+            Step::CutOff(hash) => self.hub.cut_off(HASHES[hash]),
             Step::Submit(hash, safe) => self.submit(HASHES[hash], safe),
             Step::Abandon(any) => {
                 if !self.calls.is_empty() {
@@ -288,6 +308,9 @@ impl Observed {
         while let Some(socket) = self.socket(0) {
             self.lose(socket, LOST, false);
             self.observe();
+        }
+        for hash in HASHES {
+            self.hub.unlist(hash);
         }
         self.hub.pass(s(120));
         self.observe();

@@ -2,7 +2,8 @@
 
 use examples::hub::state::Output;
 pub(crate) use examples::hub::{
-    Config, Instance, Lost, Phase, Refused, Request, Said, SocketId, Standing, State, Ticket, Why,
+    Config, Instance, Listed, Lost, Phase, Refused, Request, Said, SocketId, Standing, State,
+    Ticket, Why,
 };
 pub(crate) use mcp_transport_core::delivery::{Abandoned, Full, Op, Replay};
 pub(crate) use mcp_transport_core::{ErrorKind, EvictionReason, Message, Outcome};
@@ -12,6 +13,7 @@ pub(crate) use std::time::{Duration, Instant};
 
 pub(crate) const QUIT: ErrorKind = ErrorKind::Evicted(EvictionReason::ShuttingDown);
 pub(crate) const LOST: ErrorKind = ErrorKind::Disconnected;
+pub(crate) const TAKEN: ErrorKind = ErrorKind::Evicted(EvictionReason::Superseded);
 
 pub(crate) const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -109,6 +111,43 @@ impl Hub {
         self.open.remove(&socket);
         self.state.gone(self.now, socket, ending, unsent);
         self.drain();
+    }
+
+    pub(crate) fn list(&mut self, hash: &str, is_ready: bool) {
+        let listed = Listed {
+            project: "Game".to_owned(),
+            hash: hash.to_owned(),
+            path: Some("/projects/Game".to_owned()),
+            unity_version: "6000.0".to_owned(),
+            is_ready,
+        };
+        self.state.list(self.now, &listed);
+        self.drain();
+    }
+
+    pub(crate) fn unlist(&mut self, hash: &str) {
+        self.state.unlist(self.now, hash);
+        self.drain();
+    }
+
+    pub(crate) fn stand_by(&mut self, hash: &str) {
+        self.state.stand_by(hash, "them".to_owned());
+        self.drain();
+    }
+
+    pub(crate) fn stand_down(&mut self, hash: &str) {
+        self.state.stand_down(hash);
+        self.drain();
+    }
+
+    pub(crate) fn cut_off(&mut self, hash: &str) {
+        self.state.cut_off(hash);
+        self.drain();
+    }
+
+    pub(crate) fn phases(&self) -> Vec<Phase> {
+        let instances = self.state.instances();
+        instances.iter().map(|one| one.phase).collect()
     }
 
     pub(crate) fn try_submit(&mut self, hash: &str, request: Request) -> Result<Ticket, Refused> {

@@ -9,6 +9,7 @@ mod any_interleaving;
 mod commands;
 mod hub;
 mod limits;
+mod listed;
 mod losses;
 mod registers;
 mod seats;

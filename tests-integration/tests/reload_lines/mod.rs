@@ -16,10 +16,8 @@ use tokio::task::JoinSet;
 const PATIENCE: usize = 200;
 
 /// A reload of 5 s under load costs at most one unknown.
-pub async fn five_seconds(server: Server) {
-    let editor = server
-        .editor(Options::default().away(Duration::from_secs(5)))
-        .await;
+pub async fn five_seconds(server: Server, options: Options) {
+    let editor = server.editor(options.away(Duration::from_secs(5))).await;
     let stop = Arc::new(AtomicBool::new(false));
     let clients = load(&server, stop.clone(), "five").await;
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -43,9 +41,9 @@ pub async fn five_seconds(server: Server) {
 }
 
 /// Fifty reloads, ten and more at every point, lose nothing and repeat nothing.
-pub async fn fifty_reloads(server: Server) {
+pub async fn fifty_reloads(server: Server, options: Options) {
     let editor = server
-        .editor(Options::default().away(Duration::from_millis(500)))
+        .editor(options.away(Duration::from_millis(500)))
         .await;
     let stop = Arc::new(AtomicBool::new(false));
     let unknown = Arc::new(AtomicUsize::new(0));
@@ -87,15 +85,15 @@ pub async fn fifty_reloads(server: Server) {
 }
 
 /// An editor that is killed and started again costs at most one unknown.
-pub async fn killed_and_started_again(server: Server) {
-    let editor = server.editor(Options::default()).await;
+pub async fn killed_and_started_again(server: Server, options: Options) {
+    let editor = server.editor(options.clone()).await;
     let stop = Arc::new(AtomicBool::new(false));
     let clients = load(&server, stop.clone(), "killed").await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let world = editor.world();
     editor.kill().await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let editor = server.editor_again(Options::default(), world).await;
+    let editor = server.editor_again(options, world).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     stop.store(true, Ordering::Relaxed);
     let answers: Vec<_> = clients.join_all().await.into_iter().flatten().collect();
@@ -105,9 +103,9 @@ pub async fn killed_and_started_again(server: Server) {
 }
 
 /// Every script that is created is there once, and its creator is told so.
-pub async fn twenty_scripts(server: Server) {
+pub async fn twenty_scripts(server: Server, options: Options) {
     let editor = server
-        .editor(Options::default().away(Duration::from_millis(300)))
+        .editor(options.away(Duration::from_millis(300)))
         .await;
     let client = server.client().await;
     for number in 0..20 {

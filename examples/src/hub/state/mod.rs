@@ -14,11 +14,14 @@
 //! gone as well, if another is there.
 
 mod ids;
+mod listing;
 mod project;
 mod seats;
 mod types;
 
-pub use types::{Instance, Lost, Output, Phase, Refused, Request, SocketId, Standing, Ticket, Why};
+pub use types::{
+    Instance, Listed, Lost, Output, Phase, Refused, Request, SocketId, Standing, Ticket, Why,
+};
 
 pub use super::wire::Said;
 
@@ -184,14 +187,6 @@ impl State {
         self.remove(now, socket, why, unsent);
     }
 
-    /// Another client has the only seat of this editor, until it is ours again: its calls are
-    /// answered at once with this text.
-    pub fn stand_by(&mut self, hash: &str, text: String) {
-        if let Some(project) = self.projects.get_mut(hash) {
-            project.stand_by(text, &mut self.outputs);
-        }
-    }
-
     /// Takes a call for a project.
     ///
     /// # Errors
@@ -228,15 +223,16 @@ impl State {
             .standing(ticket)
     }
 
-    /// Every editor that is known, those that are away or quit included.
+    /// Every editor that is known, those that are away or quit included; one that is known in two ways, once.
     pub fn instances(&self) -> Vec<Instance> {
         let heard = |project: &Project| {
             let holder = project.holder()?;
             self.sockets.get(&holder).map(|socket| socket.last_heard)
         };
         self.projects
-            .values()
-            .map(|project| project.instance(heard(project)))
+            .iter()
+            .filter(|(hash, project)| !self.is_elsewhere(hash, project))
+            .map(|(_, project)| project.instance(heard(project)))
             .collect()
     }
 
@@ -273,8 +269,9 @@ impl State {
             .sockets
             .iter()
             .map(|(id, socket)| self.deadline(*id, socket));
-        let idle = self.projects.values().filter_map(Project::idle_since);
-        let idle = idle.map(|since| since + self.config.forget_after);
+        let after = self.config.forget_after;
+        let idle = self.projects.values();
+        let idle = idle.filter_map(|project| project.forgotten_at(after));
         calls.chain(sockets).chain(idle).min()
     }
 
@@ -368,7 +365,7 @@ impl State {
     fn forget_idle(&mut self, now: Instant, after: Duration) {
         let known = self.projects.len();
         self.projects
-            .retain(|_, project| project.idle_since().is_none_or(|since| now < since + after));
+            .retain(|_, project| project.forgotten_at(after).is_none_or(|at| now < at));
         if self.projects.len() < known {
             self.outputs.push_back(Output::Changed);
         }

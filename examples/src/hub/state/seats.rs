@@ -34,12 +34,8 @@ impl State {
         if hash.is_empty() {
             return self.close(now, socket, 4400, "project_hash is empty", Why::LinkLost);
         }
-        if !self.projects.contains_key(&hash) && self.projects.len() >= self.config.max_projects {
-            // Rather forget who is away than refuse who is here.
-            self.forget_idle(now, Duration::ZERO);
-            if self.projects.len() >= self.config.max_projects {
-                return self.close(now, socket, 1013, "too many projects", Why::LinkLost);
-            }
+        if !self.has_room_for(now, &hash) {
+            return self.close(now, socket, 1013, "too many projects", Why::LinkLost);
         }
         let project = self.projects.entry(hash.clone()).or_insert_with(|| {
             self.last_project += 1;
@@ -56,6 +52,17 @@ impl State {
             .project = Some(hash.clone());
         self.outputs.push_back(Output::Changed);
         self.fill_seat(now, &hash);
+    }
+
+    /// True if this project is known, or can be. Rather forgets who is away than refuses who is here.
+    pub(super) fn has_room_for(&mut self, now: Instant, hash: &str) -> bool {
+        if self.projects.contains_key(hash) {
+            return true;
+        }
+        if self.projects.len() >= self.config.max_projects {
+            self.forget_idle(now, Duration::ZERO);
+        }
+        self.projects.len() < self.config.max_projects
     }
 
     /// Gives the seat to a standby, if it is free, or held by somebody who has fallen silent.

@@ -49,6 +49,26 @@ pub enum Refused {
     Full(Full),
 }
 
+/// An editor that listens, as its status file has it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "a file says all of this, or it is not read"
+)]
+pub struct Listed {
+    /// The project's name.
+    pub project: String,
+    /// The key in the file's name, by which the editor is known here: the beginning of the hash with which its plugin would
+    /// register.
+    pub hash: String,
+    /// The project's folder.
+    pub path: Option<String>,
+    /// The Unity version.
+    pub unity_version: String,
+    /// True if it can be dialled.
+    pub is_ready: bool,
+}
+
 /// How a call ended without an answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -70,7 +90,7 @@ pub enum Why {
     LinkLost,
     /// It waited for the editor as long as it may.
     HoldExpired,
-    /// The editor closed its connection in good order.
+    /// The editor closed its connection in good order, or its status file is gone.
     Quit,
     /// Another editor of the same project took the place of one that had fallen silent.
     Superseded,
@@ -158,6 +178,8 @@ pub struct Instance {
     pub unity_version: String,
     /// What state it is in.
     pub phase: Phase,
+    /// It is known by its status file: it listens, and is dialled from here.
+    pub by_file: bool,
     /// The session of the connection that has the seat.
     pub session_id: Option<String>,
     /// When something was last heard from it, pongs included.
@@ -190,12 +212,17 @@ pub struct Instance {
 pub enum Phase {
     /// Connected and registered.
     Connected,
+    /// Its status file says that it listens. It is connected when a call needs it.
+    Listening {
+        /// Since when.
+        since: Instant,
+    },
     /// Its connection broke without a goodbye: it reloads, or it crashed. Calls are held.
     Away {
         /// Since when.
         since: Instant,
     },
-    /// It closed its connection in good order. Calls fail at once.
+    /// It closed its connection in good order, or its status file is gone. Calls fail at once.
     Quit {
         /// Since when.
         since: Instant,
