@@ -7,9 +7,10 @@
 )]
 
 use examples::calls::target::{NoTarget, choose};
-use examples::calls::{Budget, Caller, Calls, Progress, diagnose};
+use examples::calls::{Budget, Caller, Calls, Port, Progress, diagnose};
 use examples::catalogue::Call;
-use examples::hub::{Config, Hub, Instance, Said, State};
+use examples::hub::{Config, Hub, Instance, Listed, Said, Standing, State};
+use mcp_transport_core::loopback::{FamilyState, Health};
 use mcp_transport_core::{ErrorKind, EvictionReason, Message, Outcome};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -147,6 +148,19 @@ impl Editors {
         self
     }
 
+    /// One that is known by its status file.
+    fn listed(mut self, project: &str, hash: &str, is_ready: bool) -> Self {
+        let listed = Listed {
+            project: project.to_owned(),
+            hash: hash.to_owned(),
+            path: Some(format!("/projects/{hash}")),
+            unity_version: "6000.0".to_owned(),
+            is_ready,
+        };
+        self.state.list(self.now, &listed);
+        self
+    }
+
     fn instances(&self) -> Vec<Instance> {
         self.state.instances()
     }
@@ -221,6 +235,50 @@ fn an_unnamed_call_is_for_the_only_editor_that_it_can_mean() {
     ));
     editors.now += Duration::from_secs(121);
     assert_eq!(editors.choose(None).as_deref(), Ok("b"));
+}
+
+#[test]
+fn an_editor_that_a_call_connects_counts_as_one_that_is_here() {
+    let only = Editors::new().listed("A", "a", true);
+    assert_eq!(only.choose(None).as_deref(), Ok("a"));
+    assert_eq!(only.choose(Some("A@a")).as_deref(), Ok("a"));
+    for other in [None, AWAY] {
+        let both = Editors::new().listed("A", "a", true).with("B", "b", other);
+        let chosen = both.choose(None);
+        assert!(
+            matches!(chosen, Err(NoTarget::Ambiguous { .. })),
+            "{other:?}"
+        );
+    }
+    let quit = Editors::new().listed("A", "a", true).with("B", "b", QUIT);
+    assert_eq!(quit.choose(None).as_deref(), Ok("a"));
+}
+
+#[test]
+fn an_editor_that_listens_has_no_fault_until_a_call_does_not_reach_it() {
+    let mut health = Health::default();
+    health.v4.state = FamilyState::PortTaken;
+    let taken = Port {
+        number: 8080,
+        health,
+    };
+    let editors = Editors::new().listed("A", "a", true);
+    let [editor] = &editors.instances()[..] else {
+        panic!("one editor");
+    };
+    let now = editors.now;
+    assert_eq!(diagnose::editor_fault(now, editor), None);
+    // It is dialled from here, so our own port is not at fault.
+    let fault = diagnose::call_fault(now, editor, Some(&taken)).unwrap();
+    assert_eq!(fault.cause, "not_connected");
+    assert!(fault.what.contains("A@a"), "{}", fault.what);
+    let standing = Some(Standing::Away);
+    let text = diagnose::progress(now, Duration::ZERO, standing, Some(editor), Some(&taken));
+    assert!(text.starts_with("connecting to the editor"), "{text}");
+
+    let reloading = Editors::new().listed("A", "a", false).instances();
+    let fault = diagnose::call_fault(now, &reloading[0], Some(&taken)).unwrap();
+    assert_eq!(fault.cause, "reloading");
 }
 
 #[test]

@@ -23,6 +23,9 @@ use tokio::sync::watch;
 const JUDGE: Duration = Duration::from_secs(2);
 const GLANCE: Duration = Duration::from_millis(50);
 
+/// How long the answer to a question for a free seat may take before a call takes the seat by another connection.
+const GRANT: Duration = Duration::from_millis(20);
+
 #[derive(Clone)]
 pub(super) struct Link {
     key: String,
@@ -163,7 +166,7 @@ impl Link {
         }
     }
 
-    /// Returns once there is something else to do than that.
+    /// Returns once there is something else to do than that, and a free seat would have been granted.
     async fn another_plan(&self, plan: Plan) {
         let (mut projects, mut instances) = (self.watch.projects(), self.hub.instances());
         while self.plan() == plan {
@@ -172,6 +175,7 @@ impl Link {
                 () = changed(&mut instances) => {}
             }
         }
+        tokio::time::sleep(GRANT).await;
     }
 
     /// What a failed dial means: an error is for the schedule.
