@@ -194,11 +194,8 @@ async fn what_ran_when_a_seat_was_lost_is_neither_read_back_nor_made_again() {
         let [known] = &first.hub.snapshot()[..] else {
             panic!("one editor");
         };
-        // A free seat it may have again, if there are seats; it dials nobody to read anything back.
-        assert!(
-            known.returns == 0 || known.evicted.is_none() && seats,
-            "{known:?}"
-        );
+        // Where there are seats it may have had a free one again, while the script was compiled.
+        assert!(seats || known.returns == 0, "{known:?}");
     }
 }
 
