@@ -163,6 +163,33 @@ fn the_call_for_which_a_connection_was_made_ends_with_it_written_or_not() {
 }
 
 #[test]
+fn a_read_that_an_earlier_connection_had_is_not_said_to_be_undelivered() {
+    let mut hub = Hub::new();
+    hub.list(KEY, true);
+    let read = hub.submit(KEY, Replay::Safe);
+    let socket = hub.plugin(KEY);
+    hub.gone(socket, LOST, &[]);
+    let socket = hub.plugin(KEY);
+    let (_, op) = hub.command(socket);
+    hub.gone(socket, TAKEN, &[op]);
+    assert_eq!(hub.end_of(read), lost(Outcome::Unknown, Why::SeatTaken));
+}
+
+#[test]
+fn a_connection_that_outlasted_its_file_leaves_it_time_to_appear_again() {
+    let mut hub = Hub::new();
+    hub.list(KEY, true);
+    let socket = hub.plugin(KEY);
+    hub.unlist(KEY);
+    hub.pass(s(6));
+    hub.gone(socket, LOST, &[]);
+    hub.pass(s(4));
+    assert!(matches!(hub.phases()[..], [Phase::Away { .. }]));
+    hub.pass(s(2));
+    assert!(matches!(hub.phases()[..], [Phase::Quit { .. }]));
+}
+
+#[test]
 fn a_dial_that_is_cut_off_ends_the_oldest_call_and_no_other() {
     let mut hub = Hub::new();
     hub.list(KEY, true);

@@ -114,6 +114,13 @@ impl Project {
         outputs.push_back(Output::Changed);
     }
 
+    /// The connection is gone. If the file was gone before, its time to appear again runs from here.
+    pub(super) fn await_file(&mut self, now: Instant) {
+        if let Some(Listing::Gone { since }) = &mut self.listing {
+            *since = now;
+        }
+    }
+
     pub(super) fn listing_slept(&mut self, gap: Duration) {
         if let Some(Listing::Gone { since }) = &mut self.listing {
             *since += gap;

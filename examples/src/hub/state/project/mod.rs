@@ -195,6 +195,7 @@ impl Project {
             Why::SeatTaken if self.listens() => Phase::Listening { since: now },
             _ => Phase::Away { since: now },
         };
+        self.await_file(now);
         if matches!(why, Why::Superseded | Why::SeatTaken) {
             self.superseded = Some(now);
         }

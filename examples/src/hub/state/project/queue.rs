@@ -239,11 +239,14 @@ impl Project {
             return;
         };
         let written = !unsent.contains(&op);
-        if (!written && seat.handed > 1) || self.waiting.remove(&op).is_none() {
+        if !written && seat.handed > 1 {
             return;
         }
+        let Some(Waiting { had_it, .. }) = self.waiting.remove(&op) else {
+            return;
+        };
         self.delivery.abandon(op);
-        let outcome = if written {
+        let outcome = if written || had_it.is_some() {
             Outcome::Unknown
         } else {
             Outcome::NotDelivered
