@@ -1,6 +1,6 @@
 //! Random histories of clients, hosts and time, and what must hold in each.
 //!
-//! A failure names its seed; `BROKER_SEED=n` plays that one alone.
+//! A failure names its seed; `BROKER_SEED=n` plays that one alone, `BROKER_SEEDS=n` the first `n`.
 
 use crate::rig::{self, ending, s};
 use fastrand::Rng;
@@ -18,12 +18,14 @@ use std::time::{Duration, Instant};
 const STEPS: usize = 200;
 
 fn seeds() -> std::ops::Range<u64> {
-    match std::env::var("BROKER_SEED") {
-        Ok(seed) => {
-            let seed = seed.parse().unwrap();
-            seed..seed + 1
-        }
-        Err(_) => 0..10_000,
+    let number = |name| {
+        std::env::var(name)
+            .ok()
+            .map(|value| value.parse::<u64>().unwrap())
+    };
+    match number("BROKER_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("BROKER_SEEDS").unwrap_or(10_000),
     }
 }
 
