@@ -301,7 +301,7 @@ impl Broker {
         };
         let (op, client, stage) = (call.op, call.client, call.stage);
         self.withdraw(ticket);
-        if stage == Stage::Out {
+        if matches!(stage, Stage::Out | Stage::Resumed) {
             self.delivery.release(op);
             self.control(client, Item::Cancel(ticket));
         }
@@ -324,7 +324,7 @@ impl Broker {
                     seat.staged.remove(&ticket);
                 }
             }
-            Stage::Out | Stage::Deferred => {}
+            Stage::Out | Stage::Deferred | Stage::Resumed => {}
         }
     }
 

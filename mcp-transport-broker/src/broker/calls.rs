@@ -52,6 +52,8 @@ pub(super) enum Stage {
     Out,
     /// Its host is gone, and has said that it will still answer.
     Deferred,
+    /// The host that is there got it in a former life, and will answer.
+    Resumed,
 }
 
 impl Call {

@@ -167,7 +167,7 @@ impl Broker {
     }
 
     /// The host is gone, and will still answer.
-    fn defer(&mut self, now: Instant, ticket: Ticket, wait: Duration) {
+    pub(super) fn defer(&mut self, now: Instant, ticket: Ticket, wait: Duration) {
         if let Some(call) = self.calls.get_mut(&ticket) {
             call.stage = Stage::Deferred;
             let until = super::later(now, wait);
@@ -231,11 +231,8 @@ impl Broker {
         };
         for ticket in Vec::from_iter(who.calls.iter().copied()) {
             match self.calls.get(&ticket).map(|call| (call.stage, call.op)) {
-                Some((Stage::Out, op)) => {
+                Some((Stage::Out | Stage::Deferred | Stage::Resumed, op)) => {
                     self.delivery.release(op);
-                    self.end(now, ticket, Outcome::Unknown, Why::SessionOver);
-                }
-                Some((Stage::Deferred, _)) => {
                     self.end(now, ticket, Outcome::Unknown, Why::SessionOver);
                 }
                 _ => self.end_unserved(now, ticket, Why::SessionOver),
@@ -275,11 +272,8 @@ impl Broker {
         self.shut = true;
         for ticket in Vec::from_iter(self.calls.keys().copied()) {
             match self.calls.get(&ticket).map(|call| (call.stage, call.op)) {
-                Some((Stage::Out, op)) => {
+                Some((Stage::Out | Stage::Deferred | Stage::Resumed, op)) => {
                     self.delivery.release(op);
-                    self.end(now, ticket, Outcome::Unknown, Why::BrokerEnds);
-                }
-                Some((Stage::Deferred, _)) => {
                     self.end(now, ticket, Outcome::Unknown, Why::BrokerEnds);
                 }
                 _ => self.end_unserved(now, ticket, Why::BrokerEnds),

@@ -86,6 +86,15 @@ impl Broker {
         };
         let mut about = about.filter(|ticket| who.calls.contains(ticket));
         match message.kind() {
+            Kind::Request { id, .. } if !who.is_legacy() => {
+                // It takes none, and the host must not wait for ever.
+                let text =
+                    "clients of 2026-07-28 take no requests; answer theirs with `input_required`";
+                let refusal = Message::error(Some(id), -32601, text, None::<()>);
+                self.aside(client, refusal);
+                self.flush(now);
+                return;
+            }
             Kind::Request { id, .. } => {
                 if who.theirs.len() >= self.config.limits.ops {
                     tracing::warn!(%client, "dropped a request: the client answers none");
@@ -192,7 +201,7 @@ impl Broker {
             if let Some(op) = self
                 .calls
                 .get(&ticket)
-                .filter(|call| call.stage == Stage::Out)
+                .filter(|call| matches!(call.stage, Stage::Out | Stage::Resumed))
                 .map(|call| call.op)
             {
                 self.delivery.release(op);

@@ -1,22 +1,18 @@
-//! How a host comes and goes.
+//! How a host comes, and how it stays.
 
-use super::calls::Stage;
+use super::calls::{Call, Stage};
 use super::catalogue::Inquiries;
 use super::ending::Coming;
 use super::endings::Why;
+use super::leaving::COMING;
 use super::seat::{Away, End, Seat};
 use super::timing::Timer;
-use super::types::{Attachment, Dialect, Granted, Lease, Life, Output, Ticket};
+use super::types::{Attachment, Dialect, Granted, Lease, Life, Ticket};
 use super::{Broker, MAX_WINDOW, later};
-use crate::native::{Detach, DetachReason, Former, Refused, Word};
-use mcp_transport_core::delivery::Op;
-use mcp_transport_core::{Id, Message, Outcome};
+use crate::native::{Former, Refused, Word};
+use mcp_transport_core::Outcome;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
-
-/// For how long an announced answer is waited for, at least; else three gaps.
-const COMING: Duration = Duration::from_secs(30);
-const GAPS: u32 = 3;
 
 impl Broker {
     /// Gives a host a lease, if nobody else has one.
@@ -70,6 +66,7 @@ impl Broker {
             ready: false,
         });
         self.arm_lease();
+        self.resume(now);
         if matches!(
             who.life,
             Life::Heard {
@@ -137,36 +134,6 @@ impl Broker {
         }
     }
 
-    /// The host goes, and says what it knows.
-    pub fn detach(&mut self, now: Instant, lease: Lease, detach: &Detach) {
-        if !self.is_current(lease) {
-            return;
-        }
-        let end = match detach.reason {
-            DetachReason::ShuttingDown => End::ShuttingDown,
-            _ => End::Reloading,
-        };
-        let mut untouched = self.ops(&detach.untouched);
-        if let Some(received) = &detach.received {
-            untouched.extend(self.on_the_way(received));
-        }
-        let gap = Duration::from_millis(detach.gap_ms.unwrap_or_default());
-        let coming = Coming {
-            tickets: detach.coming.iter().copied().collect(),
-            wait: gap.saturating_mul(GAPS).max(COMING),
-        };
-        self.end_seat(now, end, &untouched, Some(&coming));
-        self.flush(now);
-    }
-
-    /// The host is gone without a word.
-    pub fn lost(&mut self, now: Instant, lease: Lease) {
-        if self.is_current(lease) {
-            self.end_seat(now, End::Lost, &[], None);
-            self.flush(now);
-        }
-    }
-
     /// Makes the seat free for this host, if it may have it.
     fn unseat(&mut self, now: Instant, who: &Attachment) -> Result<(), Refused> {
         let Some(seat) = &self.seat else {
@@ -206,74 +173,6 @@ impl Broker {
         Ok(())
     }
 
-    /// The lease is over. `untouched` never began; `coming` will still be answered.
-    pub(super) fn end_seat(
-        &mut self,
-        now: Instant,
-        end: End,
-        untouched: &[Op],
-        coming: Option<&Coming>,
-    ) {
-        let Some(seat) = self.seat.take() else {
-            return;
-        };
-        tracing::info!(host = seat.host.name, ?end, "a lease is over");
-        let mut untouched = untouched.to_vec();
-        for call in self.calls.values_mut() {
-            call.counted = false;
-            match call.stage {
-                Stage::Queued | Stage::Deferred => continue,
-                Stage::Staged => untouched.push(call.op),
-                Stage::Out => {}
-            }
-            call.stage = Stage::Queued;
-        }
-        self.away = Away {
-            since: Some(now),
-            end: Some(end),
-            host: seat.host.name.clone(),
-        };
-        self.timers.clear(Timer::Lease);
-        self.timers.clear(Timer::Grace);
-        self.past.insert(&seat, end);
-        self.leave_clients();
-        self.delivery.detach(now, seat.lease.0, &untouched);
-        self.drain(now, coming);
-        self.end_orphans(now);
-        self.outputs
-            .push_back(Output::LeaseOver { lease: seat.lease });
-    }
-
-    /// What belongs to the lease goes with it; clients hear that nobody waits for their answers.
-    fn leave_clients(&mut self) {
-        for (id, client) in self.clients.iter_mut() {
-            client.handshake.lost();
-            if client.replay.take().is_some() {
-                self.timers.clear(Timer::Replay(id));
-            }
-            for theirs in std::mem::take(&mut client.theirs) {
-                self.outputs.push_back(Output::Tell {
-                    client: id,
-                    about: None,
-                    message: cancelled(&theirs),
-                });
-            }
-        }
-    }
-
-    /// Nobody runs again what only a client asked that is gone.
-    fn end_orphans(&mut self, now: Instant) {
-        let clients = &self.clients;
-        let orphans = self
-            .calls
-            .values()
-            .filter(|call| call.stage == Stage::Queued && clients.get(call.client).is_none())
-            .map(super::calls::Call::ticket);
-        for ticket in Vec::from_iter(orphans) {
-            self.end_unserved(now, ticket, Why::LinkLost);
-        }
-    }
-
     /// What was waited for and this host will not answer is lost.
     fn give_up_deferred(&mut self, now: Instant, former: Option<&Former>) {
         let coming = former.map_or_else(HashSet::new, |former| {
@@ -283,9 +182,24 @@ impl Broker {
             .calls
             .values()
             .filter(|call| call.stage == Stage::Deferred && !coming.contains(&call.op.get()))
-            .map(super::calls::Call::ticket);
+            .map(Call::ticket);
         for ticket in Vec::from_iter(missing) {
             self.end(now, ticket, Outcome::Unknown, Why::AnswerMissing);
+        }
+    }
+
+    /// What is waited for still, this host has, from a former life: it runs.
+    fn resume(&mut self, now: Instant) {
+        let run = later(now, self.config.run);
+        for call in self.calls.values_mut() {
+            if call.stage == Stage::Deferred {
+                call.stage = Stage::Resumed;
+                call.counted = true;
+                self.timers.set(Timer::Deferred(call.ticket()), run);
+                if let Some(seat) = &mut self.seat {
+                    seat.out += 1;
+                }
+            }
         }
     }
 
@@ -298,23 +212,6 @@ impl Broker {
                 let ticket = Ticket::from(ticket);
                 self.calls.contains_key(&ticket) || self.late.expects(ticket)
             })
-            .collect()
-    }
-
-    /// What the host was given, and says that it never got.
-    fn on_the_way(&self, received: &[u64]) -> Vec<Op> {
-        let received = received.iter().copied().collect::<HashSet<u64>>();
-        self.calls
-            .values()
-            .filter(|call| call.stage == Stage::Out && !received.contains(&call.op.get()))
-            .map(|call| call.op)
-            .collect()
-    }
-
-    fn ops(&self, tickets: &[u64]) -> Vec<Op> {
-        tickets
-            .iter()
-            .filter_map(|&ticket| self.delivery.op(ticket))
             .collect()
     }
 
@@ -337,19 +234,4 @@ impl Broker {
             None => self.timers.clear(Timer::Lease),
         }
     }
-}
-
-fn cancelled(id: &Id) -> Message {
-    #[derive(serde::Serialize)]
-    struct Params<'a> {
-        #[serde(rename = "requestId")]
-        id: &'a Id,
-        reason: &'a str,
-    }
-    let params = Params {
-        id,
-        reason: "the host that asked is gone",
-    };
-    Message::notification("notifications/cancelled", Some(params))
-        .expect("ids and text always serialise")
 }

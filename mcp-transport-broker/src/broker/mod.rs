@@ -34,6 +34,7 @@ mod handing;
 mod hearing;
 mod late;
 mod leasing;
+mod leaving;
 mod progress;
 mod refusal;
 mod replaying;
@@ -191,7 +192,7 @@ impl Broker {
         for call in self.calls.values() {
             match call.stage {
                 Stage::Queued | Stage::Staged => counts.queued += 1,
-                Stage::Out => counts.running += 1,
+                Stage::Out | Stage::Resumed => counts.running += 1,
                 Stage::Deferred => counts.deferred += 1,
             }
         }

@@ -39,7 +39,9 @@ impl Broker {
     fn going_on(&self, now: Instant, call: &Call) -> String {
         let since = |at| seconds(now.saturating_duration_since(at));
         match call.stage {
-            Stage::Out => format!("runs, {} so far", since(call.handed.unwrap_or(call.asked))),
+            Stage::Out | Stage::Resumed => {
+                format!("runs, {} so far", since(call.handed.unwrap_or(call.asked)))
+            }
             Stage::Deferred => {
                 format!(
                     "has run; its result is due when the host is back: {}",

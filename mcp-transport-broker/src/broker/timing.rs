@@ -14,7 +14,7 @@ pub(super) enum Timer {
     Budget(Ticket),
     /// Its client hears what goes on.
     Progress(Ticket),
-    /// The announced answer has not come.
+    /// The announced answer has not come; or its host, which is back, runs it for long.
     Deferred(Ticket),
     /// The host has not taken the session up in time.
     Replay(ClientId),
@@ -48,9 +48,7 @@ impl Broker {
             match timer {
                 Timer::Budget(ticket) => self.budget_is_spent(now, ticket),
                 Timer::Progress(ticket) => self.tell_progress(now, ticket),
-                Timer::Deferred(ticket) => {
-                    self.end(now, ticket, Outcome::Unknown, Why::AnswerMissing);
-                }
+                Timer::Deferred(ticket) => self.answer_is_due(now, ticket),
                 Timer::Replay(client) => {
                     tracing::info!(%client, "the host did not take the session up in time");
                     self.close(now, client);
@@ -69,6 +67,7 @@ impl Broker {
         self.timers.slept(gap);
         self.late.slept(gap);
         for call in self.calls.values_mut() {
+            call.asked = later(call.asked, gap);
             call.due = call.due.map(|due| later(due, gap));
             call.handed = call.handed.map(|handed| later(handed, gap));
         }
@@ -87,12 +86,19 @@ impl Broker {
         let has_begun = call.is_endless() && call.acknowledged;
         match call.stage {
             Stage::Out if call.is_endless() => {}
-            Stage::Out => self.tell_running(now, ticket),
+            Stage::Out | Stage::Resumed => self.tell_running(now, ticket),
             Stage::Deferred => self.end(now, ticket, Outcome::Unknown, Why::AnswerMissing),
             Stage::Queued | Stage::Staged if has_begun => {}
             Stage::Queued | Stage::Staged => {
                 self.end_unserved(now, ticket, Why::HoldExpired);
             }
+        }
+    }
+
+    fn answer_is_due(&mut self, now: Instant, ticket: Ticket) {
+        match self.calls.get(&ticket).map(|call| call.stage) {
+            Some(Stage::Resumed) => self.tell_running(now, ticket),
+            _ => self.end(now, ticket, Outcome::Unknown, Why::AnswerMissing),
         }
     }
 

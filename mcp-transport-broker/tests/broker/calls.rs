@@ -1,6 +1,6 @@
 //! What becomes of one call.
 
-use crate::rig::{Rig, attach_of, call, notification, request, result, s};
+use crate::rig::{Rig, attach_of, call, call_with_progress, notification, request, result, s};
 use mcp_transport_broker::broker::{
     Ask, Attachment, Config, Item, Life, Operation, Pushed, Refusal, Ticket,
 };
@@ -182,10 +182,10 @@ fn a_cancelled_call_makes_room_in_the_window_though_its_host_never_answers() {
 #[test]
 fn an_answer_to_the_host_passes_calls_when_the_window_is_full() {
     let mut rig = Rig::new();
-    let client = rig.modern();
     let mut attach = attach_of("a");
     attach.window = 1;
     let lease = rig.attach(attach).lease;
+    let client = rig.initialised(lease);
     rig.ask(client, call(1));
     rig.ask(client, call(2));
     rig.pull(lease);
@@ -224,6 +224,70 @@ fn an_answer_that_was_announced_reaches_its_client_after_the_reload() {
         Pushed::Answered
     );
     assert_eq!(rig.answered(coming), answer);
+}
+
+#[test]
+fn a_host_that_is_back_with_its_work_has_all_the_time_that_it_would_have_had() {
+    let mut rig = Rig::new();
+    let client = rig.modern();
+    let mut granted = rig.attach(attach_of("a"));
+    let waits = rig.ask(client, call_with_progress(1));
+    let told = rig.ask(client, call(2));
+    rig.pull(granted.lease);
+    // It loses the broker twice, and goes on working.
+    for _ in 0..2 {
+        let both = vec![waits.get(), told.get()];
+        let former = Former {
+            lease: granted.name,
+            received: both.clone(),
+            coming: both,
+        };
+        granted = rig.attach_again(former);
+        rig.pass_alive(granted.lease, s(20));
+    }
+    rig.is_waiting(told);
+    rig.pass_alive(granted.lease, s(10));
+    assert_eq!(
+        rig.ended(told).0,
+        Outcome::Running,
+        "at its client's budget"
+    );
+    rig.pass_alive(granted.lease, s(500));
+    let answer = result(1, &json!("dug"));
+    let pushed = rig.answer(granted.lease, waits, answer.clone());
+    assert_eq!(pushed, Pushed::Answered);
+    assert_eq!(rig.answered(waits), answer);
+    // What it does not bring along the next time is lost.
+    let third = rig.ask(client, call_with_progress(3));
+    rig.pull(granted.lease);
+    let coming = vec![third.get()];
+    let former = |coming: &[u64], name| Former {
+        lease: name,
+        received: vec![third.get()],
+        coming: coming.to_vec(),
+    };
+    granted = rig.attach_again(former(&coming, granted.name));
+    rig.attach_again(former(&[], granted.name));
+    assert_eq!(rig.ended(third), unknown());
+}
+
+#[test]
+fn what_a_host_resumed_can_still_be_cancelled() {
+    let mut rig = Rig::new();
+    let client = rig.modern();
+    let granted = rig.attach(attach_of("a"));
+    let ticket = rig.ask(client, call(1));
+    rig.pull(granted.lease);
+    let lease = rig
+        .attach_again(Former {
+            lease: granted.name,
+            received: vec![1],
+            coming: vec![1],
+        })
+        .lease;
+    rig.hang_up(ticket);
+    let handouts = rig.pull(lease);
+    assert_eq!(handouts[0].item, Item::Cancel(ticket));
 }
 
 #[test]

@@ -340,6 +340,23 @@ fn what_the_host_says_to_a_connection_belongs_to_the_call_on_it() {
 }
 
 #[test]
+fn a_request_of_the_hosts_to_a_client_that_takes_none_is_refused() {
+    let mut rig = Rig::new();
+    let lease = rig.attach(attach_of("a")).lease;
+    let client = rig.modern();
+    rig.ask(client, call(1));
+    rig.pull(lease);
+    rig.broker
+        .say(rig.now, lease, client, None, request(9, "roots/list"));
+    let handouts = rig.pull(lease);
+    let Item::Aside(message) = &handouts[0].item else {
+        panic!("{handouts:?}");
+    };
+    assert!(message.as_str().unwrap().contains("-32601"));
+    assert!(rig.tells.is_empty());
+}
+
+#[test]
 fn the_host_is_told_of_a_client_that_is_gone_if_it_has_met_it() {
     let mut rig = Rig::new();
     let lease = rig.attach(attach_of("a")).lease;

@@ -8,6 +8,7 @@
 mod inquiry;
 mod key;
 mod store;
+mod telling;
 
 pub(super) use inquiry::Inquiries;
 pub(super) use key::Key;
