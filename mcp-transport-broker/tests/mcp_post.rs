@@ -212,15 +212,20 @@ fn what_is_no_message_is_answered_with_what_is_wrong() {
 
 #[test]
 fn an_answer_takes_the_form_that_the_client_accepts() {
+    let form = |json, sse, sse_first| Accept {
+        json,
+        sse,
+        sse_first,
+    };
     let of = |value| head(&[("Accept", value)]).accept();
-    let (json, sse) = (true, true);
-    assert_eq!(
-        of("application/json, text/event-stream"),
-        Accept { json, sse }
-    );
-    assert_eq!(of("Text/Event-Stream;q=0.5"), Accept { json: false, sse });
-    assert_eq!(of("*/*"), Accept { json, sse: false });
-    assert_eq!(head(&[]).accept(), Accept { json, sse: false });
+    let json_first = form(true, true, false);
+    assert_eq!(of("application/json, text/event-stream"), json_first);
+    assert_eq!(of("*/*, text/event-stream"), json_first);
+    let stream_first = form(true, true, true);
+    assert_eq!(of("text/event-stream, application/json"), stream_first);
+    assert_eq!(of("Text/Event-Stream;q=0.5"), form(false, true, true));
+    assert_eq!(of("*/*"), form(true, false, false));
+    assert_eq!(head(&[]).accept(), form(true, false, false));
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
     assert_eq!(refused(&[("Accept", "text/html")], &body), (406, -32600));
 }

@@ -46,6 +46,55 @@ async fn an_answer_that_takes_long_comes_on_a_stream_that_is_kept_alive() {
 }
 
 #[tokio::test]
+async fn a_session_that_names_streams_first_knows_from_the_start_where_to_resume() {
+    let up = up(config());
+    let mut host = Host::attach(up.port).await;
+    let session = Session::begin(&mut host, "2025-11-25").await;
+    let mut headers = session.headers();
+    headers.retain(|header| *header != BOTH);
+    headers.push(STREAM_FIRST);
+    let mut client = Raw::to(up.port).await;
+    let body = tool(1).to_string();
+    client.send("POST /mcp", &headers, Some(&body)).await;
+    assert_eq!(client.head().await.status, 200);
+    let priming = client.event().await.unwrap();
+    assert_eq!(priming.data, "");
+    assert!(priming.id.is_some() && priming.retry.is_some());
+    let items = host.pull().await;
+    host.result(&items[0], json!({})).await;
+    assert_eq!(client.event().await.unwrap().json()["id"], 1);
+    assert!(client.event().await.is_none(), "it ends with the answer");
+}
+
+#[tokio::test]
+async fn a_modern_client_that_names_streams_first_gets_its_answer_on_one_and_errors_with_their_status()
+ {
+    let up = up(config());
+    let mut host = Host::attach(up.port).await;
+    let mut client = Raw::to(up.port).await;
+    for id in [1, 2] {
+        let (headers, body) = call(id);
+        let mut headers = borrowed(&headers);
+        headers.push(STREAM_FIRST);
+        client.send("POST /mcp", &headers, Some(&body)).await;
+        let items = host.pull().await;
+        if id == 1 {
+            let error = json!({"code": -32601, "message": "no such method"});
+            let message = json!({"jsonrpc": "2.0", "id": id, "error": error});
+            host.answer(items[0].ticket.unwrap(), message).await;
+            let response = client.response().await;
+            assert_eq!(response.status, 404);
+            assert_eq!(response.json()["error"]["code"], -32601);
+        } else {
+            host.result(&items[0], json!({})).await;
+            let head = client.head().await;
+            assert_eq!(head.header("content-type"), Some("text/event-stream"));
+            assert_eq!(client.event().await.unwrap().json()["id"], id);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_takes_only_json_gets_only_the_answer_however_long_it_takes() {
     let up = up(config().head_after(Duration::from_millis(20)));
     let mut host = Host::attach(up.port).await;
@@ -320,6 +369,8 @@ fn progress(given: &mcp_transport_broker::native::Given, value: u64) -> Value {
         {"jsonrpc": "2.0", "method": "notifications/progress",
          "params": {"progressToken": "p", "progress": value}}})
 }
+
+const STREAM_FIRST: (&str, &str) = ("Accept", "text/event-stream, application/json");
 
 async fn streaming(port: u16, request: (Vec<(String, String)>, String)) -> Raw {
     let (headers, body) = request;

@@ -27,6 +27,8 @@ pub struct Accept {
     pub json: bool,
     /// `text/event-stream`, said in so many words: who takes anything expects no stream.
     pub sse: bool,
+    /// The stream is named first, or alone: it is what this client would rather have.
+    pub sse_first: bool,
 }
 
 impl<'a> Head<'a> {
@@ -51,6 +53,7 @@ impl<'a> Head<'a> {
             false => Accept {
                 json: true,
                 sse: false,
+                sse_first: false,
             },
         }
     }
@@ -100,7 +103,10 @@ impl Accept {
             let range = range.trim_ascii();
             let is = |other: &[u8]| range.eq_ignore_ascii_case(other);
             self.json |= is(b"application/json") || is(b"application/*") || is(b"*/*");
-            self.sse |= is(b"text/event-stream");
+            if is(b"text/event-stream") && !self.sse {
+                self.sse = true;
+                self.sse_first = !self.json;
+            }
         }
     }
 }

@@ -180,7 +180,7 @@ fn read(head: &Parts) -> Head<'_> {
 fn legacy(accept: Accept, version: &str) -> Form {
     Form {
         streams: accept.sse,
-        only_streams: !accept.json,
+        prefers_streams: accept.sse_first,
         resumable: accept.sse,
         primes: primes(version),
         cancels: false,
@@ -191,7 +191,7 @@ fn legacy(accept: Accept, version: &str) -> Form {
 fn modern(accept: Accept) -> Form {
     Form {
         streams: accept.sse,
-        only_streams: !accept.json,
+        prefers_streams: accept.sse_first,
         resumable: false,
         primes: false,
         cancels: true,

@@ -47,7 +47,7 @@ pub(super) async fn post(shared: &Arc<Shared>, conn: &Arc<Conn>, message: Messag
 
 const FORM: Form = Form {
     streams: false,
-    only_streams: false,
+    prefers_streams: false,
     resumable: false,
     primes: false,
     cancels: true,

@@ -567,8 +567,8 @@ impl State {
 pub(super) struct Form {
     /// As an event stream, if need be.
     pub(super) streams: bool,
-    /// Not as plain JSON at all.
-    pub(super) only_streams: bool,
+    /// Rather than as plain JSON.
+    pub(super) prefers_streams: bool,
     /// It may come back for a stream that broke.
     pub(super) resumable: bool,
     /// It understands an event without data.

@@ -90,32 +90,35 @@ impl Drop for Watched {
 
 /// Waits for the answer to a call: it comes as JSON, if nothing comes before it and it comes
 /// soon; else as an event stream, if the client takes one.
+///
+/// A client that would rather have a stream gets one with its answer as well; at once, where it
+/// may come back for it and so wants to know from the start where to resume.
 pub(super) async fn answer(asked: Asked, form: Form, times: Times) -> Answer {
     let Asked {
         mut reader,
         mut watched,
     } = asked;
     let head = Instant::now() + times.head_after;
-    let first = match (form.only_streams, form.streams) {
+    let at_once = form.prefers_streams && form.resumable;
+    let first = match (at_once, form.streams) {
         (true, _) => None,
         (false, true) => timeout_at(head, reader.next()).await.ok(),
         (false, false) => Some(last(&mut reader).await),
     };
-    let first = match first {
-        Some(None) => {
-            // Cancelled by its client, which wants no answer.
+    if let Some(None) = first {
+        // Cancelled by its client, which wants no answer.
+        watched.ended();
+        return answer::empty(StatusCode::ACCEPTED);
+    }
+    let first = first.flatten();
+    if let Some(event) = first.as_ref().filter(|event| event.last) {
+        let status = mcp::status(form.era, &event.message);
+        if !form.prefers_streams || status != 200 {
+            watched.said(event);
             watched.ended();
-            return answer::empty(StatusCode::ACCEPTED);
+            return answer::message(status, event.message.clone());
         }
-        Some(Some(event)) if event.last => {
-            watched.said(&event);
-            watched.ended();
-            let status = mcp::status(form.era, &event.message);
-            return answer::message(status, event.message);
-        }
-        Some(Some(event)) => Some(event),
-        None => None,
-    };
+    }
     let mut stream = EventStream::new(reader, watched, times.comment_every);
     if form.primes {
         stream.prime();
