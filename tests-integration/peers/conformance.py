@@ -4,11 +4,8 @@
 What fails and may fail stands, with the reason, in `conformance-REVISION.yml`.
 """
 
-import os
-import re
-import subprocess
-
-from common import HERE, check, main, node_package, scratch, unity_server
+from common import HERE, check, main, scratch, unity_server
+from suite import Run
 
 # What a server without the suite's fixtures can show, so that a run in which they did not take place is no success.
 SHOWN = {
@@ -39,32 +36,20 @@ SHOWN = {
 
 
 def body():
-    suite = node_package("@modelcontextprotocol/conformance/dist/index.js")
     with scratch() as home, unity_server(home, "--sim") as url:
         for revision, scenarios in SHOWN.items():
-            conforms(suite, home, url, revision, scenarios)
+            conforms(home, url, revision, scenarios)
 
 
-def conforms(suite, home, url, revision, scenarios):
+def conforms(home, url, revision, scenarios):
     expected = HERE / f"conformance-{revision}.yml"
-    command = [*suite, "server", "--url", url, "--requirements", revision, "--expected-failures", str(expected)]
-    done = subprocess.run(
-        command,
-        cwd=home,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "HOME": str(home), "NO_COLOR": "1"},
-        timeout=300,
-        check=False,
-    )
-    summary = done.stdout[done.stdout.find("=== SUMMARY ===") :]
-    print(f"--- {revision}\n{summary.strip()}", flush=True)
-    check(done.returncode == 0, f"{revision}: nothing fails that is not expected to", done.stdout[-3000:])
-    passed = dict(re.findall(r"^✓ ([\w-]+): (\d+) passed, 0 failed", summary, re.MULTILINE))
+    run = Run(home, url, revision, "--expected-failures", str(expected))
+    print(f"--- {revision}\n{run.summary}", flush=True)
+    check(run.passes, f"{revision}: nothing fails that is not expected to", run.output[-3000:])
+    totals = run.totals()
     for scenario in scenarios:
-        check(int(passed.get(scenario, 0)) > 0, f"{revision}: {scenario} passes", passed)
+        passed, failed = totals.get(scenario, (0, 0))
+        check(passed > 0 and failed == 0, f"{revision}: {scenario} passes", totals)
 
 
 main(body)
