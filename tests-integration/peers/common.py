@@ -198,3 +198,20 @@ def unity_server(folder, *flags):
     env = {"UNITY_MCP_STATUS_DIR": str(folder / "no-editors")}
     with Process("unity_server", command, folder / "unity_server.log", env=env) as server:
         yield server.find(r"^MCP +(http://\S+/mcp)$", 20, "its MCP URL")[1]
+
+
+class Broker(Process):
+    """mcp-broker on this port or a free one, with its token and what else it keeps in this folder."""
+
+    def __init__(self, folder, port=0):
+        program = TARGET / "debug" / "mcp-broker"
+        if not program.exists():
+            raise Failed(f"{program} is missing: cargo build -p mcp-transport-broker --features cli")
+        self.token = folder / "broker.token"
+        command = [program, "--port", port, "--token-file", self.token, "--state-dir", folder / "broker"]
+        super().__init__("mcp-broker", command, folder / "broker.log")
+
+    def __enter__(self):
+        super().__enter__()
+        self.url = f"http://127.0.0.1:{self.find(r'serving port=([0-9]+)$', 20, 'its port')[1]}"
+        return self
