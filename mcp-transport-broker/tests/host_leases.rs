@@ -307,6 +307,25 @@ async fn a_refused_token_is_tried_again_when_its_file_has_changed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_cannot_prove_to_know_the_token_is_not_sent_it() {
+    let broker = Scripted::default();
+    broker.inner().token = "of somebody else".to_owned();
+    // It would take any token.
+    broker.refuse("attach", 200, json!({}));
+    let clients = broker.attach();
+    let refused = |state: &State| {
+        matches!(state, State::Waiting { delay: None, cause, .. }
+            if cause.kind() == ErrorKind::Unauthorized && cause.to_string().contains("8765"))
+    };
+    state(&clients, "refused", refused).await;
+    assert_eq!(
+        broker.inner().refusals["attach"].len(),
+        1,
+        "nothing was asked of it"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_policy_that_gives_up_ends_the_listener() {
     let broker = Scripted::default();
     broker.inner().is_away = true;

@@ -17,6 +17,7 @@ use std::time::Duration;
 pub(super) struct Origin {
     pub(super) dial: Dial,
     pub(super) authority: HeaderValue,
+    pub(super) port: u16,
     pub(super) token: TokenSource,
     pub(super) host: Host,
     pub(super) window: usize,
@@ -81,6 +82,7 @@ impl Origin {
         let mut caller = Caller {
             dial: Arc::clone(&self.dial),
             authority: self.authority.clone(),
+            port: self.port,
             token: self.token.header()?,
             lease: None,
         };

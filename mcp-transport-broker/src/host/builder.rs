@@ -10,6 +10,7 @@ use super::carried::{Carried, CarriedCall};
 use super::http::{Bytestream, Dial};
 use super::hub::Hub;
 use super::listener::{BrokerListener, Handle};
+use super::random;
 use super::task::Task;
 use super::token::TokenSource;
 use crate::launch::Launch;
@@ -19,7 +20,6 @@ use mcp_transport_core::dial::Dialer;
 use mcp_transport_core::loopback::connect_host;
 use mcp_transport_core::{Error, ErrorKind, RetryPolicy};
 use std::fmt;
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -146,7 +146,8 @@ impl Builder {
     }
 
     /// Brings your own connections to the broker in place of TCP: a pipe, a simulated network. The
-    /// URL then only says what the header `Host` does.
+    /// URL then only says what the header `Host` does, and the port that the broker proves itself
+    /// by.
     ///
     /// Up to four are open at once; each call opens one.
     pub fn dial_with<F, Fut, IO>(mut self, dial: F) -> Self
@@ -184,7 +185,7 @@ impl Builder {
         host.instance = match &self.carried {
             // The life that this one continues: its lease is taken over at once.
             Some(carried) => carried.instance().to_owned(),
-            None => instance()?,
+            None => random::hex()?,
         };
         let hub = Arc::new(Hub::default());
         let restore = |carried: Carried| hub.touch(|state| carried.restore(state));
@@ -198,6 +199,7 @@ impl Builder {
         let origin = Origin {
             dial,
             authority,
+            port,
             token: token.clone(),
             host,
             window: self.window,
@@ -256,18 +258,6 @@ fn patient(policy: RetryPolicy, gap: Arc<AtomicU64>) -> RetryPolicy {
         let announced = Duration::from_millis(gap.load(Ordering::Relaxed));
         Some(policy.delay(attempt)?.max(announced))
     })
-}
-
-fn instance() -> Result<String, Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        let text = format!("the system has no randomness: {error}");
-        Error::new(ErrorKind::Closed).context(text)
-    })?;
-    Ok(bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
 }
 
 fn program() -> String {

@@ -4,8 +4,9 @@
     reason = "a shell: each connection has a task, and each answer a time-out"
 )]
 
+use super::random;
 use super::refusal;
-use crate::native::{LEASE_HEADER, PREFIX};
+use crate::native::{Hello, LEASE_HEADER, PREFIX, is_proof};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
@@ -35,6 +36,7 @@ pub(super) type Dial =
 pub(super) struct Caller {
     pub(super) dial: Dial,
     pub(super) authority: HeaderValue,
+    pub(super) port: u16,
     pub(super) token: HeaderValue,
     pub(super) lease: Option<HeaderValue>,
 }
@@ -46,6 +48,9 @@ impl fmt::Debug for Caller {
             .finish_non_exhaustive()
     }
 }
+
+/// What comes before the token in its header.
+pub(super) const BEARER: &str = "Bearer ";
 
 /// One connection, if it is open; the next request opens it.
 #[derive(Debug, Default)]
@@ -62,6 +67,9 @@ impl Drop for Open {
         self.task.abort();
     }
 }
+
+/// The largest answer to whoever asks who is there.
+const MAX_HELLO: usize = 64 * 1024;
 
 /// The largest answer: a pull may bring what 64 MiB of calls need, and a little around each.
 const MAX_ANSWER: usize = 128 * 1024 * 1024;
@@ -150,7 +158,43 @@ impl Caller {
             }
         });
         let task = task.abort_handle();
-        Ok(Open { sender, task })
+        let mut open = Open { sender, task };
+        self.meet(&mut open.sender).await?;
+        Ok(open)
+    }
+
+    /// Has whoever is there prove that it knows the token, before it is sent on this connection.
+    async fn meet(&self, sender: &mut SendRequest<Full<Bytes>>) -> Result<(), Error> {
+        let nonce = random::hex()?;
+        let request = Request::get(format!("{PREFIX}hello?nonce={nonce}"))
+            .header(HOST, &self.authority)
+            .body(Full::default())
+            .expect("a constant and hexadecimal digits");
+        let response = sender.send_request(request).await.map_err(broke)?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_HELLO).collect();
+        let body = body.await.map_err(|error| {
+            let text = format!("whoever has port {} says too much: {error}", self.port);
+            Error::new(ErrorKind::Disconnected).context(text)
+        })?;
+        let body = body.to_bytes();
+        if !status.is_success() {
+            return Err(refusal::error(status.as_u16(), &body));
+        }
+        let Ok(Hello { proof, pid, .. }) = serde_json::from_slice::<Hello>(&body) else {
+            let text = format!("whoever has port {} is no broker", self.port);
+            return Err(Error::new(ErrorKind::Disconnected).context(text));
+        };
+        let token = self.token.to_str().unwrap_or_default();
+        let token = token.strip_prefix(BEARER).unwrap_or_default();
+        if !is_proof(&proof, token, self.port, &nonce) {
+            let text = format!(
+                "the broker on port {} (process {pid}) does not know our token: use its own",
+                self.port
+            );
+            return Err(Error::new(ErrorKind::Unauthorized).context(text));
+        }
+        Ok(())
     }
 
     fn request(&self, path: &str, body: Bytes) -> Request<Full<Bytes>> {

@@ -52,7 +52,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 /// |---|---|
 /// | nobody listens there yet, or the broker goes | it is dialled by the schedule, 0, 1, 3, 5, 10, 30, 30 … s, or at once when [woken](Handle::wake) |
 /// | another host is attached | the same, and no sooner than the broker says |
-/// | the token is refused, or the version | it is dialled when woken, or when the token file has changed |
+/// | whoever has the port cannot prove to know the token | it is not sent there; the broker is dialled when woken, or when the token file has changed |
+/// | the token is refused, or the version | the same |
 /// | a newer life of this host has attached | standby: dialled when woken, never a duel |
 /// | the lease ends for any other reason | it attaches anew and says what it has: what no service has read is delivered again, what one has read is answered by it, and the answer pushed on the new lease |
 /// | a new lease begins | the broker introduces each client anew, so each is accepted anew. The transports of the former lease end as soon as their services have answered what they have read |

@@ -21,6 +21,7 @@ mod hub;
 mod lanes;
 mod lease;
 mod listener;
+mod random;
 mod refusal;
 mod state;
 mod task;

@@ -1,5 +1,6 @@
 //! Where the host has its token from.
 
+use super::http::BEARER;
 use http::HeaderValue;
 use mcp_transport_core::guard::NotAToken;
 use mcp_transport_core::{Error, ErrorKind};
@@ -54,7 +55,7 @@ impl TokenSource {
         let bare = text.trim_ascii();
         bare.parse::<mcp_transport_core::guard::Token>()
             .map_err(problem)?;
-        let mut header = HeaderValue::from_str(&format!("Bearer {bare}"))
+        let mut header = HeaderValue::from_str(&format!("{BEARER}{bare}"))
             .map_err(|_| problem(NotAToken::Unprintable))?;
         header.set_sensitive(true);
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use mcp_transport_broker::host::{BrokerClient, BrokerListener, Builder};
-use mcp_transport_broker::native::{Attach, Detach, Pull, Push, Said};
+use mcp_transport_broker::native::{Attach, Detach, Pull, Push, Said, proof};
 use mcp_transport_core::{Error, ErrorKind, Listener, Message};
 use serde_json::{Value, json};
 use std::collections::{HashMap, VecDeque};
@@ -29,14 +29,29 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Scripted {
     inner: Arc<Mutex<Inner>>,
     changed: Arc<Notify>,
 }
 
+impl Default for Scripted {
+    fn default() -> Self {
+        let inner = Inner {
+            token: TOKEN.to_owned(),
+            ..Inner::default()
+        };
+        Self {
+            inner: Arc::new(Mutex::new(inner)),
+            changed: Arc::default(),
+        }
+    }
+}
+
 #[derive(Default)]
 pub struct Inner {
+    /// By which it proves itself.
+    pub token: String,
     pub attaches: Vec<Attach>,
     pub detaches: Vec<Detach>,
     pub pushed: Vec<Said>,
@@ -148,6 +163,21 @@ impl Scripted {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path().strip_prefix("/_broker/v1/");
         let path = path.expect("the prefix").to_owned();
+        if path == "hello" {
+            let nonce = request
+                .uri()
+                .query()
+                .unwrap()
+                .strip_prefix("nonce=")
+                .unwrap();
+            assert!(!request.headers().contains_key("authorization"));
+            let proof = proof(&self.inner().token, 8765, nonce);
+            return respond(
+                200,
+                json!({"name": "mcp-broker", "version": "0", "protocols": [1], "pid": 1,
+                    "proof": proof}),
+            );
+        }
         let authorization = request.headers()["authorization"]
             .to_str()
             .unwrap()
