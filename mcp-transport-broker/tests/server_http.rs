@@ -60,7 +60,7 @@ async fn a_quiet_connection_gives_its_buffers_back_and_serves_on() {
     let mut client = Raw::to(up.port).await;
     client.modern(call(1)).await;
     answered(&mut client).await;
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
     client.modern(call(2)).await;
     assert_eq!(answered(&mut client).await, json!({"done": true}));
 }

@@ -46,12 +46,13 @@ pub(super) async fn converse(shared: Arc<Shared>, mut stream: TcpStream) {
             }
         }
         first = IDLE;
-        match serve(&shared, &conn, stream, early).await {
+        // Boxed, as whatever else is large: a quiet connection has nothing of it.
+        match Box::pin(serve(&shared, &conn, stream, early)).await {
             Next::Again(rest) => (stream, early) = (rest.stream, rest.early),
             Next::Tunnel(rest, tunnel) => {
-                return tunnel::copy(rest.stream, rest.early, tunnel).await;
+                return Box::pin(tunnel::copy(rest.stream, rest.early, tunnel)).await;
             }
-            Next::Linger(rest) => return linger(rest.stream).await,
+            Next::Linger(rest) => return Box::pin(linger(rest.stream)).await,
             Next::Over => return,
         }
     }
@@ -83,7 +84,7 @@ impl<S> From<Parts<Wire, S>> for Rest {
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
 
 async fn serve(shared: &Arc<Shared>, conn: &Arc<Conn>, stream: TcpStream, early: Bytes) -> Next {
-    conn.begins_to_read();
+    conn.opens(!early.is_empty());
     let service = service_fn({
         let (shared, conn) = (shared.clone(), conn.clone());
         move |request| {
