@@ -36,8 +36,10 @@ pub(super) async fn converse(shared: Arc<Shared>, mut stream: TcpStream) {
     loop {
         // Nothing is set up for a connection that says nothing.
         if early.is_empty() {
+            let mut byte = [0];
+            // Not `readable`, which tokio says of every socket that is new.
             let readable = tokio::select! {
-                readable = timeout(first, stream.readable()) => matches!(readable, Ok(Ok(()))),
+                peeked = timeout(first, stream.peek(&mut byte)) => matches!(peeked, Ok(Ok(1))),
                 () = conn.killed() => false,
                 () = shared.stopped() => false,
             };
