@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use examples::catalogue::{Catalogue, Source};
-use examples::server::UnityMcp;
+use examples::server::offer;
 use serde_json::{Value, json};
 
 /// Every difference that we chose: where, what, why. The test fails for any other, and for one that
@@ -177,7 +177,7 @@ fn reference() -> BTreeMap<String, Value> {
 
 /// `tools/list` as a client sees it.
 fn listed() -> BTreeMap<String, Value> {
-    let tools = UnityMcp::tools().iter();
+    let tools = offer::tools().iter();
     let tools = tools.map(|tool| serde_json::to_value(tool).expect("a tool is JSON"));
     tools
         .map(|tool| (tool["name"].as_str().expect("a name").to_owned(), tool))
@@ -269,9 +269,9 @@ fn every_resource_of_the_reference_is_there_and_sends_its_command() {
         .collect();
     assert_eq!(found, RESOURCES.iter().copied().collect());
 
-    let fixed = UnityMcp::resources();
+    let fixed = offer::resources();
     let fixed = fixed.iter().map(|resource| resource.uri.as_str());
-    let templates = UnityMcp::resource_templates();
+    let templates = offer::resource_templates();
     let templates = templates
         .iter()
         .map(|resource| resource.uri_template.as_str());

@@ -2,9 +2,10 @@
 
 use super::answer;
 use super::health;
+use super::offer;
 use super::sessions::Session;
 use crate::calls::{Caller, Calls, Progress, diagnose};
-use crate::catalogue::{Call, Catalogue, Read, Reply, Resource, Source, Tool};
+use crate::catalogue::{Call, Catalogue, Read, Reply, Source, Tool};
 use crate::logic::{self, Logic, Step};
 use mcp_transport_core::{Ending, Outcome};
 use rmcp::model::{
@@ -17,7 +18,7 @@ use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Map, Value, json};
 use std::fmt;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The server as one client sees it.
@@ -51,41 +52,6 @@ impl UnityMcp {
             owner: Some("stdio".to_owned()),
             active: Mutex::new(None),
         }
-    }
-
-    /// What `tools/list` answers.
-    pub fn tools() -> &'static [rmcp::model::Tool] {
-        static TOOLS: LazyLock<Vec<rmcp::model::Tool>> = LazyLock::new(|| {
-            let tools = Catalogue::builtin().tools().iter();
-            tools.filter(|tool| is_offered(tool)).map(listed).collect()
-        });
-        &TOOLS
-    }
-
-    /// What `resources/list` answers.
-    pub fn resources() -> Vec<rmcp::model::Resource> {
-        let fixed = readable().filter(|resource| !resource.is_template());
-        let listed = fixed.map(|resource| {
-            let mut listed = rmcp::model::Resource::new(&*resource.uri, &*resource.name);
-            listed.title = Some(resource.title.clone());
-            listed.description = Some(resource.description.clone());
-            listed.mime_type = Some(JSON.to_owned());
-            listed
-        });
-        listed.collect()
-    }
-
-    /// What `resources/templates/list` answers.
-    pub fn resource_templates() -> Vec<rmcp::model::ResourceTemplate> {
-        let templates = readable().filter(|resource| resource.is_template());
-        let listed = templates.map(|resource| {
-            let mut listed = rmcp::model::ResourceTemplate::new(&*resource.uri, &*resource.name);
-            listed.title = Some(resource.title.clone());
-            listed.description = Some(resource.description.clone());
-            listed.mime_type = Some(JSON.to_owned());
-            listed
-        });
-        listed.collect()
     }
 
     async fn call(
@@ -267,7 +233,7 @@ impl ServerHandler for UnityMcp {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(Self::tools().to_vec()))
+        Ok(ListToolsResult::with_all_items(offer::tools().to_vec()))
     }
 
     async fn call_tool(
@@ -276,7 +242,7 @@ impl ServerHandler for UnityMcp {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let tool = Catalogue::builtin().tool(&request.name);
-        let Some(tool) = tool.filter(|tool| is_offered(tool)) else {
+        let Some(tool) = tool.filter(|tool| offer::is_offered(tool)) else {
             let text = format!("There is no tool {:?}. See tools/list.", request.name);
             return Err(ErrorData::invalid_params(text, None));
         };
@@ -291,7 +257,7 @@ impl ServerHandler for UnityMcp {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        Ok(ListResourcesResult::with_all_items(Self::resources()))
+        Ok(ListResourcesResult::with_all_items(offer::resources()))
     }
 
     async fn list_resource_templates(
@@ -300,7 +266,7 @@ impl ServerHandler for UnityMcp {
         _: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
         Ok(ListResourceTemplatesResult::with_all_items(
-            Self::resource_templates(),
+            offer::resource_templates(),
         ))
     }
 
@@ -315,7 +281,7 @@ impl ServerHandler for UnityMcp {
                 let data = json!({"uri": request.uri});
                 return Err(ErrorData::invalid_params(problem.to_string(), Some(data)));
             }
-            Some(Ok(read)) if is_readable(read.resource) => Some(read),
+            Some(Ok(read)) if offer::is_readable(read.resource) => Some(read),
             _ => None,
         };
         let Some(read) = read else {
@@ -332,7 +298,7 @@ impl ServerHandler for UnityMcp {
             Ok(value) => {
                 let mut contents = ResourceContents::text(value.to_string(), &*request.uri);
                 if let ResourceContents::TextResourceContents { mime_type, .. } = &mut contents {
-                    *mime_type = Some(JSON.to_owned());
+                    *mime_type = Some(offer::JSON.to_owned());
                 }
                 Ok(ReadResourceResult::new(vec![contents]).into())
             }
@@ -348,49 +314,6 @@ impl ServerHandler for UnityMcp {
 
 /// The code of a resource that no editor could be asked for: the family's `TimedOut`. Its data say more.
 const NO_ANSWER: i32 = -31003;
-
-const JSON: &str = "application/json";
-
-/// The handlers of [`UnityMcp::own`]; the others are in [`logic`].
-const OWN: &[&str] = &["get_operation", "set_active_instance"];
-
-/// What [`UnityMcp::read`] knows without an editor.
-const KNOWN: &[&str] = &["instances"];
-
-/// A tool that nobody answers is no tool.
-fn is_offered(tool: &Tool) -> bool {
-    let handler = tool.handler.as_deref();
-    handler.is_none_or(|name| OWN.contains(&name) || logic::knows(name))
-}
-
-fn readable() -> impl Iterator<Item = &'static Resource> {
-    let resources = Catalogue::builtin().resources().iter();
-    resources.filter(|resource| is_readable(resource))
-}
-
-fn is_readable(resource: &Resource) -> bool {
-    match &resource.source {
-        Source::Server(name) => KNOWN.contains(&&**name),
-        Source::Command(_) | Source::Document(_) => true,
-    }
-}
-
-fn listed(tool: &'static Tool) -> rmcp::model::Tool {
-    let hints = &tool.annotations;
-    let mut annotations = rmcp::model::ToolAnnotations::with_title(hints.title.clone());
-    annotations.read_only_hint = hints.read_only_hint;
-    annotations.destructive_hint = hints.destructive_hint;
-    annotations.idempotent_hint = hints.idempotent_hint;
-    annotations.open_world_hint = hints.open_world_hint;
-    let mut listed = rmcp::model::Tool::new(
-        &*tool.name,
-        &*tool.description,
-        Arc::new(tool.input_schema()),
-    );
-    listed.title = Some(tool.title.clone());
-    listed.annotations = Some(annotations);
-    listed
-}
 
 fn is_modern(context: &RequestContext<RoleServer>) -> bool {
     context

@@ -5,6 +5,7 @@ pub mod flags;
 mod health;
 mod http;
 mod mcp;
+pub mod offer;
 mod run;
 mod sessions;
 
