@@ -217,6 +217,29 @@ async fn a_stream_that_broke_goes_on_where_it_did() {
 }
 
 #[tokio::test]
+async fn a_queued_call_whose_stream_broke_is_withdrawn_and_whoever_comes_back_is_told() {
+    let up = up(config().head_after(Duration::from_millis(20)));
+    let mut host = Host::attach(up.port).await;
+    let session = Session::begin(&mut host, "2025-11-25").await;
+    let mut client = session.sends(&tool(1)).await;
+    client.head().await;
+    let first = client.event().await.unwrap().id.unwrap();
+    drop(client);
+    broken(&session).await;
+    let _next = session.sends(&tool(2)).await;
+    let items = host.pull().await;
+    assert_eq!(message(&items[0])["id"], 2, "no host sees the first");
+
+    let mut again = session.get(Some(&first)).await;
+    again.head().await;
+    let answer = again.event().await.unwrap().json();
+    assert_eq!(answer["id"], 1);
+    assert_eq!(answer["error"]["data"]["outcome"], "not_delivered");
+    assert_eq!(answer["error"]["data"]["cause"], "disconnected");
+    assert!(again.event().await.is_none());
+}
+
+#[tokio::test]
 async fn nobody_else_can_resume_a_sessions_stream() {
     let up = up(config());
     let mut host = Host::attach(up.port).await;

@@ -1,6 +1,7 @@
 //! What clients do: meet, ask, tell, hang up, go.
 
 use super::calls::{self, Call, Parcel, Stage};
+use super::endings::Why;
 use super::timing::Timer;
 use super::types::{Ask, ClientId, Handout, Item, Output, Ticket};
 use super::{Broker, Dialect, Refusal, later};
@@ -152,6 +153,16 @@ impl Broker {
     pub fn hang_up(&mut self, now: Instant, ticket: Ticket) {
         self.give_up(now, ticket);
         self.flush(now);
+    }
+
+    /// Nobody reads the stream of this call any more, and its client may come back for it. What
+    /// runs goes on. What no host has yet is withdrawn, and answered as such: nobody knows whether
+    /// anybody wants it still.
+    pub fn unread(&mut self, now: Instant, ticket: Ticket) {
+        if self.is_queued(ticket) {
+            self.end_unserved(now, ticket, Why::Unread);
+            self.flush(now);
+        }
     }
 
     /// True while no host has this call: [hanging up](Self::hang_up) only withdraws it.

@@ -25,6 +25,8 @@ pub(super) enum Why {
     SessionOver,
     /// What the host pushed is no answer to it.
     NoAnswer,
+    /// Its client's connection broke while it was queued.
+    Unread,
 }
 
 impl Why {
@@ -38,6 +40,7 @@ impl Why {
             Self::BrokerEnds => "shutting_down",
             Self::SessionOver => "session_over",
             Self::NoAnswer => "malformed",
+            Self::Unread => "disconnected",
         }
     }
 
@@ -47,6 +50,7 @@ impl Why {
             Self::BrokerEnds => ErrorKind::Evicted(EvictionReason::ShuttingDown),
             Self::SessionOver => ErrorKind::Evicted(EvictionReason::Stale),
             Self::NoAnswer => ErrorKind::Malformed,
+            Self::Unread => ErrorKind::Disconnected,
             Self::LinkLost | Self::Redelivered => match away.end {
                 Some(End::Reloading) => ErrorKind::Evicted(EvictionReason::Reloading),
                 Some(End::ShuttingDown) => ErrorKind::Evicted(EvictionReason::ShuttingDown),
@@ -88,6 +92,9 @@ pub(super) fn ended(
         }
         Why::NoAnswer => {
             format!("The host answered {name} with something that is no answer to it")
+        }
+        Why::Unread => {
+            format!("The connection broke on which {name} waited for the host")
         }
     };
     let session = if why == Why::SessionOver {

@@ -170,3 +170,18 @@ async fn linger(mut stream: TcpStream) {
     };
     let _ = timeout(LINGER, drain).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::{Server, ServerConfig};
+
+    #[tokio::test]
+    async fn a_connection_that_says_nothing_takes_less_than_a_kilobyte() {
+        let config = ServerConfig::new("token").expect("a token");
+        let server = Server::bind(0, config).expect("a port");
+        let stream = TcpStream::connect(("127.0.0.1", server.port())).await;
+        let conversation = converse(server.shared.clone(), stream.expect("a connection"));
+        assert!(size_of_val(&conversation) < 1024);
+    }
+}

@@ -231,7 +231,9 @@ impl Hub {
             let Some(ticket) = open else {
                 return;
             };
-            if cancels || state.broker.is_queued(ticket) {
+            if broke && !cancels {
+                state.broker.unread(now, ticket);
+            } else if cancels || state.broker.is_queued(ticket) {
                 state.broker.hang_up(now, ticket);
                 state.streams.done(stream);
             }
