@@ -9,6 +9,7 @@
 pub mod broker;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod foreign;
 pub mod host;
 pub mod launch;
 pub mod mcp;

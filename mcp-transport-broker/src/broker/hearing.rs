@@ -53,6 +53,22 @@ impl Broker {
         pushed
     }
 
+    /// What the host has and has not answered, the oldest first; nothing, where the lease is over.
+    pub fn outstanding(&self, lease: Lease) -> impl Iterator<Item = Ticket> + '_ {
+        let is_current = self.is_current(lease);
+        let calls = self.calls.iter();
+        calls
+            .filter(move |(_, call)| is_current && call.stage == Stage::Out)
+            .map(|(&ticket, _)| ticket)
+    }
+
+    /// Whose call this is, and what was asked; `None` where it is over. For hosts whose answers have
+    /// to be put right before the client gets them.
+    pub fn request(&self, ticket: Ticket) -> Option<(ClientId, &Message)> {
+        let call = self.calls.get(&ticket)?;
+        Some((call.client, &call.request))
+    }
+
     /// The host has begun this: it can no longer claim it untouched.
     pub fn started(&mut self, lease: Lease, ticket: Ticket) {
         if let Some(call) = self.calls.get(&ticket) {

@@ -11,6 +11,7 @@ use super::types::{Attachment, Dialect, Granted, Lease, Life, Ticket};
 use super::{Broker, MAX_WINDOW, later};
 use crate::native::{Former, Refused, Word};
 use mcp_transport_core::Outcome;
+use mcp_transport_core::delivery::Replay;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,9 @@ impl Broker {
             ));
         }
         self.unseat(now, &who)?;
+        if !who.guards {
+            self.end_unguarded(now);
+        }
 
         let former = who.former.as_ref();
         let formers = former.map_or_else(Vec::new, |former| self.past.links(&former.lease));
@@ -171,6 +175,19 @@ impl Broker {
         };
         self.end_seat(now, End::Superseded, &untouched, Some(&coming));
         Ok(())
+    }
+
+    /// What a host may have seen, and only one that guards may see again, ends here.
+    fn end_unguarded(&mut self, now: Instant) {
+        let unguarded = self
+            .calls
+            .values()
+            .filter(|call| call.stage == Stage::Queued && call.replay == Replay::HostGuards)
+            .filter(|call| self.delivery.seen(call.op))
+            .map(Call::ticket);
+        for ticket in Vec::from_iter(unguarded) {
+            self.end_unserved(now, ticket, Why::LinkLost);
+        }
     }
 
     /// What was waited for and this host will not answer is lost.

@@ -166,6 +166,9 @@ pub struct Attachment {
     pub life: Life,
     /// What it knows of its former lease.
     pub former: Option<Former>,
+    /// It refuses by itself to run a call again that is [flagged](Item::Request::redelivered). To a
+    /// host that does not, no call goes again that only such a host may get twice.
+    pub guards: bool,
 }
 
 impl Attachment {
@@ -178,7 +181,15 @@ impl Attachment {
             reason: String::new(),
             life,
             former: None,
+            guards: false,
         }
+    }
+
+    /// It refuses by itself to run a flagged call again.
+    #[must_use]
+    pub const fn guards_reruns(mut self) -> Self {
+        self.guards = true;
+        self
     }
 }
 
@@ -194,6 +205,7 @@ impl From<Attach> for Attachment {
                 holds_connection: attach.holds_connection,
             },
             former: attach.former,
+            guards: false,
         }
     }
 }

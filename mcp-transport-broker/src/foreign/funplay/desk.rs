@@ -1,0 +1,287 @@
+//! Which session has the lease, and what its requests mean.
+
+use super::{armour, reply};
+use crate::broker::{Attachment, Broker, Handout, Item, Lease, Life, Pushed, Ticket};
+use crate::foreign::{Number, Numbers};
+use crate::native::{Detach, DetachReason, Former, Host, Refused, Word};
+use mcp_transport_core::Message;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// What is known of the plugin's sessions. One for each broker.
+#[derive(Debug)]
+pub struct Desk {
+    numbers: Numbers,
+    working: Duration,
+    current: Option<Current>,
+    /// Sessions that said `detach`, the newest last.
+    left: VecDeque<String>,
+    /// What was pushed last: a push may be said twice.
+    answered: VecDeque<(String, Ticket)>,
+}
+
+#[derive(Debug)]
+struct Current {
+    session: String,
+    lease: Lease,
+    /// Its name in the broker.
+    name: String,
+}
+
+/// A plugin pushes.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "the headers and the body of a push")]
+pub struct Push<'a> {
+    /// What it answers.
+    pub number: &'a str,
+    /// It is an event stream.
+    pub is_stream: bool,
+    /// The answer.
+    pub body: &'a [u8],
+}
+
+/// What to do with an item that is for the plugin.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the shell must do each")]
+pub enum Work {
+    /// Hand it out.
+    Give {
+        /// The number that goes with it.
+        number: u64,
+        /// A plugin may have seen it, and must not run it again.
+        flagged: bool,
+        /// What the plugin gets.
+        body: Vec<u8>,
+    },
+    /// It cannot be handed out: this is its answer.
+    Refuse(Ticket, Message),
+    /// It is nothing that the plugin understands.
+    Skip,
+}
+
+/// How long a session without a connection and without a call is taken for alive: 2 s. The plugin
+/// waits 500 ms at most between two requests.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// How many sessions that left are remembered, and how many pushes.
+const REMEMBERED: usize = 64;
+
+/// The longest name of a session, in bytes; the plugin's have 32.
+const MAX_SESSION: usize = 256;
+
+impl Desk {
+    /// Nobody was there. `working`: for how long a call speaks for the session that pulled it.
+    pub const fn new(numbers: Numbers, working: Duration) -> Self {
+        Self {
+            numbers,
+            working,
+            current: None,
+            left: VecDeque::new(),
+            answered: VecDeque::new(),
+        }
+    }
+
+    /// A session is there. Without a name it is nobody: `None`.
+    ///
+    /// # Errors
+    /// [`Word::Busy`] while another is alive; [`Word::ShuttingDown`]; [`Word::Malformed`] for a name
+    /// that is too long.
+    pub fn attach(
+        &mut self,
+        broker: &mut Broker,
+        now: Instant,
+        session: &str,
+    ) -> Result<Option<Lease>, Refused> {
+        if session.is_empty() {
+            return Ok(None);
+        }
+        self.left.retain(|left| left != session);
+        if let Some(lease) = self.lease(broker, session) {
+            broker.heard(now, lease);
+            return Ok(Some(lease));
+        }
+        self.seat(broker, now, session, None).map(Some)
+    }
+
+    /// A session wants work: the lease for which it waits.
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach), and [`Word::LeaseOver`] for a session that has left.
+    pub fn pull(
+        &mut self,
+        broker: &mut Broker,
+        now: Instant,
+        session: &str,
+    ) -> Result<Lease, Refused> {
+        if self.left.iter().any(|left| left == session) {
+            let text = "this session has said detach; attach again";
+            return Err(Refused::new(Word::LeaseOver, text));
+        }
+        let Some(lease) = self.lease(broker, session) else {
+            return self.seat(broker, now, session, None);
+        };
+        broker.heard(now, lease);
+        let received = Vec::from_iter(broker.outstanding(lease).map(Ticket::get));
+        if received.is_empty() {
+            return Ok(lease);
+        }
+        // It runs one at a time: what it still has, it never got, or could not push.
+        tracing::info!(?received, "the plugin pulls again without an answer");
+        let former = self.current.take().map(|current| Former {
+            lease: current.name,
+            received,
+            coming: Vec::new(),
+        });
+        self.seat(broker, now, session, former)
+    }
+
+    /// What a pull got. The flag is for whoever must not run a call twice.
+    pub fn work(&mut self, handout: &Handout) -> Work {
+        let (ticket, message, redelivered) = match &handout.item {
+            Item::Request {
+                ticket,
+                message,
+                redelivered,
+            } => (Some(*ticket), message, *redelivered),
+            Item::Aside(message) => (None, message, false),
+            Item::Cancel(_) | Item::Gone => return Work::Skip,
+        };
+        // As an id, the ticket is small enough for a floating-point number.
+        match (armour(message, ticket.map_or(0, Ticket::get)), ticket) {
+            (Ok(body), Some(ticket)) => Work::Give {
+                number: self.numbers.call(ticket),
+                flagged: redelivered && message.method() == Some(CALL),
+                body,
+            },
+            (Ok(body), None) => Work::Give {
+                number: self.numbers.aside(),
+                flagged: false,
+                body,
+            },
+            (Err(deep), Some(ticket)) => Work::Refuse(ticket, deep.to_answer(message.id())),
+            (Err(deep), None) => {
+                tracing::warn!(%deep, "a notification was dropped");
+                Work::Skip
+            }
+        }
+    }
+
+    /// A session pushes an answer. False where it is none of its own.
+    pub fn push(
+        &mut self,
+        broker: &mut Broker,
+        now: Instant,
+        session: &str,
+        push: Push<'_>,
+    ) -> bool {
+        let number = self.numbers.read(push.number);
+        let lease = self.lease(broker, session);
+        if let Some(lease) = lease {
+            broker.heard(now, lease);
+        }
+        let (lease, ticket) = match (lease, number) {
+            (Some(lease), Some(Number::Call(ticket))) => (lease, ticket),
+            (Some(_), Some(Number::Aside)) => return true,
+            _ => return false,
+        };
+        let mut answered = self.answered.iter();
+        if answered.any(|(who, what)| who == session && *what == ticket) {
+            return true;
+        }
+        let Some((client, request)) = broker.request(ticket) else {
+            // Nobody waits any more: whatever it is.
+            let message = Message::from(push.body.to_vec());
+            return self.answer(broker, now, (lease, ticket), message) != Pushed::Stray;
+        };
+        let reply = reply::read(push.body, push.is_stream, request);
+        if broker.outstanding(lease).any(|out| out == ticket) {
+            for notification in reply.notifications {
+                broker.say(now, lease, client, Some(ticket), notification);
+            }
+        }
+        self.answer(broker, now, (lease, ticket), reply.answer) != Pushed::Stray
+    }
+
+    /// A session goes.
+    pub fn detach(&mut self, broker: &mut Broker, now: Instant, session: &str) {
+        if session.is_empty() || session.len() > MAX_SESSION {
+            return;
+        }
+        if let Some(lease) = self.lease(broker, session) {
+            let detach = Detach {
+                reason: DetachReason::Reloading,
+                gap_ms: None,
+                received: None,
+                untouched: Vec::new(),
+                coming: Vec::new(),
+            };
+            broker.detach(now, lease, &detach);
+            self.current = None;
+        }
+        self.left.retain(|left| left != session);
+        remember(&mut self.left, session.to_owned());
+    }
+
+    /// The lease of this session, if it is the one that has it.
+    fn lease(&self, broker: &Broker, session: &str) -> Option<Lease> {
+        let current = self.current.as_ref()?;
+        (current.session == session && broker.lease(&current.name).is_ok()).then_some(current.lease)
+    }
+
+    fn seat(
+        &mut self,
+        broker: &mut Broker,
+        now: Instant,
+        session: &str,
+        former: Option<Former>,
+    ) -> Result<Lease, Refused> {
+        if session.len() > MAX_SESSION {
+            let text = format!("a session's name has {MAX_SESSION} bytes at most");
+            return Err(Refused::new(Word::Malformed, text));
+        }
+        let host = Host {
+            name: "the Funplay plugin".to_owned(),
+            instance: session.to_owned(),
+            ..Host::default()
+        };
+        let life = Life::Any {
+            silence: SILENCE,
+            working: self.working,
+            lingers: true,
+        };
+        let mut attachment = Attachment::foreign(host, 1, life).guards_reruns();
+        attachment.former = former;
+        let granted = broker.attach(now, attachment)?;
+        self.current = Some(Current {
+            session: session.to_owned(),
+            lease: granted.lease,
+            name: granted.name,
+        });
+        Ok(granted.lease)
+    }
+
+    fn answer(
+        &mut self,
+        broker: &mut Broker,
+        now: Instant,
+        (lease, ticket): (Lease, Ticket),
+        message: Message,
+    ) -> Pushed {
+        let pushed = broker.answer(now, lease, ticket, message);
+        if let (true, Some(current)) = (pushed != Pushed::Stray, &self.current) {
+            let session = current.session.clone();
+            remember(&mut self.answered, (session, ticket));
+        }
+        pushed
+    }
+}
+
+/// The method that must not run twice.
+pub(super) const CALL: &str = "tools/call";
+
+fn remember<T>(all: &mut VecDeque<T>, one: T) {
+    if all.len() == REMEMBERED {
+        all.pop_front();
+    }
+    all.push_back(one);
+}
