@@ -1,6 +1,11 @@
 //! Every message reaches the plugin as it was said, through its own parser, and every answer the
 //! client.
-#![allow(clippy::unwrap_used, missing_docs, unreachable_pub, reason = "tests may")]
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests may"
+)]
 
 #[path = "foreign_support/parser.rs"]
 mod parser;
@@ -102,7 +107,10 @@ fn an_id_comes_back_byte_for_byte_whatever_it_is() {
         let request = call(id, "{}");
         let answer = answered(&request, &json!({"content": []}));
         assert_eq!(answer.id(), request.id(), "{id}");
-        assert!(answer.as_str().unwrap().contains(&format!(r#""id":{id}"#)), "{id}");
+        assert!(
+            answer.as_str().unwrap().contains(&format!(r#""id":{id}"#)),
+            "{id}"
+        );
     }
 }
 
@@ -120,7 +128,8 @@ fn an_id_is_found_wherever_it_stands_and_nowhere_else() {
         assert_eq!(answered(&request, &json!({"id": 3})).id(), request.id());
     }
     // Text that looks like one.
-    let request = Message::from(r#"{"jsonrpc":"2.0","method":"id","id":1,"params":{"x":"\"id\":2"}}"#);
+    let request =
+        Message::from(r#"{"jsonrpc":"2.0","method":"id","id":1,"params":{"x":"\"id\":2"}}"#);
     let got = parser::parse(&String::from_utf8(armour(&request, 7).unwrap()).unwrap());
     assert_eq!((&got["id"], &got["method"]), (&json!(7.0), &json!("id")));
 }
@@ -163,12 +172,19 @@ fn a_notification_in_the_same_body_is_separated_from_the_answer() {
     let request = call(r#""a""#, "{}");
     let body = "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n\
                 data: {\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"text\":\"a\u{1}\"}}\n\n";
-    for body in [body.to_owned(), body.replace('\n', "\r\n"), body.trim().to_owned()] {
+    for body in [
+        body.to_owned(),
+        body.replace('\n', "\r\n"),
+        body.trim().to_owned(),
+    ] {
         let reply = read(body.as_bytes(), true, &request);
         let methods: Vec<_> = reply.notifications.iter().map(Message::method).collect();
         assert_eq!(methods, [Some("notifications/tools/list_changed")]);
         let answer: Value = reply.answer.json().unwrap();
-        assert_eq!(answer, json!({"jsonrpc": "2.0", "id": "a", "result": {"text": "a\u{1}"}}));
+        assert_eq!(
+            answer,
+            json!({"jsonrpc": "2.0", "id": "a", "result": {"text": "a\u{1}"}})
+        );
     }
 }
 
@@ -189,7 +205,14 @@ fn an_answer_without_an_id_or_with_null_is_the_answer_to_its_request() {
 #[test]
 fn what_is_no_answer_becomes_an_error_that_says_so() {
     let request = call("17", "{}");
-    for body in ["", "oops", "{}", "[1]", "\u{fffd}", r#"{"jsonrpc":"2.0","method":"x","id":1}"#] {
+    for body in [
+        "",
+        "oops",
+        "{}",
+        "[1]",
+        "\u{fffd}",
+        r#"{"jsonrpc":"2.0","method":"x","id":1}"#,
+    ] {
         for is_stream in [false, true] {
             let answer = read(body.as_bytes(), is_stream, &request).answer;
             assert_eq!(answer.id(), Some(&Id::from(17)), "{body}");

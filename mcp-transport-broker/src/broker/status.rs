@@ -46,6 +46,11 @@ pub struct Attached {
 }
 
 impl Broker {
+    /// How many calls of clients are not over.
+    pub fn pending(&self) -> usize {
+        self.calls.len()
+    }
+
     /// Whether a host is attached, or a call waits for one.
     pub fn is_needed(&self) -> bool {
         self.seat.is_some() || !self.calls.is_empty()

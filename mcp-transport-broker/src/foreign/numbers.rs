@@ -14,7 +14,10 @@ pub struct Numbers {
 
 /// What a number stands for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "whoever reads one must act on each")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "whoever reads one must act on each"
+)]
 pub enum Number {
     /// A call that somebody may wait for.
     Call(Ticket),
@@ -69,10 +72,7 @@ mod tests {
             let call = numbers.call(ticket);
             let aside = numbers.aside();
             assert!(call > 0 && i64::try_from(aside).is_ok());
-            assert_eq!(
-                numbers.read(&call.to_string()),
-                Some(Number::Call(ticket))
-            );
+            assert_eq!(numbers.read(&call.to_string()), Some(Number::Call(ticket)));
             assert_eq!(numbers.read(&aside.to_string()), Some(Number::Aside));
             assert_eq!(numbers.read(&(aside + 1).to_string()), None);
         }

@@ -126,6 +126,13 @@ impl Streams {
         stream
     }
 
+    /// Whether the client of this call takes an event stream.
+    pub fn takes_stream(&self, ticket: Ticket) -> bool {
+        let stream = self.requests.get(&ticket);
+        let stream = stream.and_then(|stream| self.streams.get(stream));
+        stream.is_some_and(|stream| stream.streams)
+    }
+
     /// A session's client GETs a stream: one that broke, where `after` names one of its own, or a
     /// new one with what waits.
     pub fn get(&mut self, client: ClientId, after: Option<EventId>) -> Resumed {

@@ -193,6 +193,10 @@ fn server_config(config: &RunConfig, token: &str) -> Result<ServerConfig, RunErr
         .client_budget(config.client_budget);
     let mut server = ServerConfig::new(token)?
         .broker(broker)
+        .dialects(config.dialects.iter().copied())
+        .host_lease(config.host_lease)
+        .seed_redeliver(config.seed_redeliver)
+        .allow_unauthenticated_host(config.allow_unauthenticated_host)
         .exit_when_orphaned(config.exit_when_orphaned)
         .exit_with_host(config.exit_with_host);
     for origin in &config.allow_origins {

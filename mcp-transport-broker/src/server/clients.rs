@@ -169,7 +169,7 @@ fn delete(shared: &Arc<Shared>, head: &Head<'_>) -> Result<Answer, mcp::Refusal>
     Ok(answer::empty(StatusCode::NO_CONTENT))
 }
 
-fn read(head: &Parts) -> Head<'_> {
+pub(super) fn read(head: &Parts) -> Head<'_> {
     Head::new(
         head.headers
             .iter()

@@ -1,6 +1,7 @@
 //! What a server is told.
 
 use crate::broker;
+use crate::run;
 use mcp_transport_core::guard::{NotAToken, Origin, Token};
 use std::fmt;
 use std::path::PathBuf;
@@ -18,8 +19,28 @@ pub struct ServerConfig {
     pub origins: Vec<Origin>,
     /// The paths of the MCP endpoint. `/mcp` and `/` by default.
     pub endpoints: Vec<String>,
-    /// What posts of clients mean. MCP by default.
+    /// What posts of clients mean. MCP by default. Where a dialect other than the native one is
+    /// enabled, the host decides that is attached, or was last; before the first, the dialect that is
+    /// listed first.
     pub clients: Clients,
+    /// Which hosts may come. The native dialect's by default.
+    pub dialects: Vec<run::Dialect>,
+    /// What the Funplay plugin presents. `None`, the default: the same as other hosts.
+    pub(super) funplay_token: Option<Secret>,
+    /// For how long a call speaks for the Funplay session that pulled it and says nothing more.
+    /// Default 300 s, as long as the plugin lets one run.
+    pub funplay_working: Duration,
+    /// How long a pull of another dialect is parked at most. Default 25 s; the plugin gives up at
+    /// 35 s.
+    pub park: Duration,
+    /// In the seed's dialect: after how long without a pull, a push or a parked socket the host is
+    /// gone. Default 5 s.
+    pub host_lease: Duration,
+    /// In the seed's dialect: what was handed out and not answered is handed out again, whatever it
+    /// is. False by default.
+    pub seed_redeliver: bool,
+    /// In the seed's dialect: a host without a token is let in. False by default.
+    pub allow_unauthenticated_host: bool,
     /// The paths on which a WebSocket upgrade goes on to the host. None by default.
     pub tunnel_paths: Vec<String>,
     /// Tunnels at once. Default 64; more are refused with 503.
@@ -50,6 +71,15 @@ pub(super) struct Secret {
     pub(super) text: Box<str>,
 }
 
+impl Secret {
+    fn new(token: &str) -> Result<Self, NotAToken> {
+        Ok(Self {
+            token: token.parse()?,
+            text: token.trim_ascii().into(),
+        })
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.token.fmt(f)
@@ -76,14 +106,18 @@ impl ServerConfig {
     /// Where that cannot be a token.
     pub fn new(token: &str) -> Result<Self, NotAToken> {
         Ok(Self {
-            token: Secret {
-                token: token.parse()?,
-                text: token.trim_ascii().into(),
-            },
+            token: Secret::new(token)?,
             broker: broker::Config::default(),
             origins: Vec::new(),
             endpoints: vec!["/mcp".into(), "/".into()],
             clients: Clients::Mcp,
+            dialects: vec![run::Dialect::Native],
+            funplay_token: None,
+            funplay_working: Duration::from_secs(300),
+            park: Duration::from_secs(25),
+            host_lease: Duration::from_secs(5),
+            seed_redeliver: false,
+            allow_unauthenticated_host: false,
             tunnel_paths: Vec::new(),
             tunnels: 64,
             state_dir: None,
@@ -121,6 +155,57 @@ impl ServerConfig {
     #[must_use]
     pub fn clients(mut self, clients: Clients) -> Self {
         self.clients = clients;
+        self
+    }
+
+    /// Sets which hosts may come.
+    #[must_use]
+    pub fn dialects(mut self, dialects: impl IntoIterator<Item = run::Dialect>) -> Self {
+        self.dialects = dialects.into_iter().collect();
+        self
+    }
+
+    /// Sets what the Funplay plugin presents, where that is another token than other hosts'.
+    ///
+    /// # Errors
+    /// Where that cannot be a token.
+    pub fn funplay_token(mut self, token: &str) -> Result<Self, NotAToken> {
+        self.funplay_token = Some(Secret::new(token)?);
+        Ok(self)
+    }
+
+    /// Sets for how long a call speaks for the Funplay session that pulled it.
+    #[must_use]
+    pub fn funplay_working(mut self, time: Duration) -> Self {
+        self.funplay_working = time;
+        self
+    }
+
+    /// Sets how long a pull of another dialect is parked.
+    #[must_use]
+    pub fn park(mut self, wait: Duration) -> Self {
+        self.park = wait;
+        self
+    }
+
+    /// Sets after how long without a sign a host of the seed's dialect is gone.
+    #[must_use]
+    pub fn host_lease(mut self, silence: Duration) -> Self {
+        self.host_lease = silence;
+        self
+    }
+
+    /// Sets whether a host of the seed's dialect gets again whatever was not answered.
+    #[must_use]
+    pub fn seed_redeliver(mut self, whether: bool) -> Self {
+        self.seed_redeliver = whether;
+        self
+    }
+
+    /// Sets whether a host of the seed's dialect is let in without a token.
+    #[must_use]
+    pub fn allow_unauthenticated_host(mut self, whether: bool) -> Self {
+        self.allow_unauthenticated_host = whether;
         self
     }
 

@@ -1,12 +1,15 @@
 //! The clients' plane of hosts that are MCP endpoints themselves: bodies go on as they are.
 
 use super::answer::{self, Answer};
+use super::clients;
 use super::conn::Conn;
 use super::hub::Form;
 use super::route::Shared;
 use super::waiting::{self, Times};
+use crate::mcp::Accept;
 use crate::native::Era;
 use http::StatusCode;
+use http::request::Parts;
 use mcp_transport_core::{Kind, Message};
 use std::sync::Arc;
 
@@ -17,15 +20,21 @@ const VERSION: &str = "forwarded";
 ///
 /// What is no JSON-RPC is answered here, since the host could only guess. A notification is
 /// accepted, and goes on as a message that nobody answers.
-pub(super) async fn post(shared: &Arc<Shared>, conn: &Arc<Conn>, message: Message) -> Answer {
+pub(super) async fn post(
+    shared: &Arc<Shared>,
+    conn: &Arc<Conn>,
+    head: &Parts,
+    message: Message,
+) -> Answer {
     if let Some(answer) = message.to_answer() {
         return answer::message(400, answer);
     }
     let id = message.id().cloned();
+    let form = form(clients::read(head).accept());
     let asked = conn.lane(VERSION).and_then(|client| match message.kind() {
         Kind::Request { .. } => {
             let ask = shared.forwarded(&message);
-            shared.hub().ask(conn, client, message, ask, FORM).map(Some)
+            shared.hub().ask(conn, client, message, ask, form).map(Some)
         }
         _ => shared.hub().tell(client, message).map(|()| None),
     });
@@ -35,7 +44,7 @@ pub(super) async fn post(shared: &Arc<Shared>, conn: &Arc<Conn>, message: Messag
                 head_after: shared.config.head_after,
                 comment_every: shared.config.comment_every,
             };
-            waiting::answer(asked, FORM, times).await
+            waiting::answer(asked, form, times).await
         }
         Ok(None) => answer::empty(StatusCode::ACCEPTED),
         Err(refusal) => {
@@ -45,12 +54,14 @@ pub(super) async fn post(shared: &Arc<Shared>, conn: &Arc<Conn>, message: Messag
     }
 }
 
-const FORM: Form = Form {
-    streams: false,
-    prefers_streams: false,
-    resumable: false,
-    primes: false,
-    cancels: true,
-    // Every answer goes with 200.
-    era: Era::Legacy,
-};
+fn form(accept: Accept) -> Form {
+    Form {
+        streams: accept.sse,
+        prefers_streams: accept.sse && !accept.json,
+        resumable: false,
+        primes: false,
+        cancels: true,
+        // Every answer goes with 200.
+        era: Era::Legacy,
+    }
+}

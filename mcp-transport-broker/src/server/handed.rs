@@ -36,7 +36,6 @@ impl Handed {
     }
 
     /// What it got.
-    #[allow(dead_code, reason = "for dialects that write their items themselves")]
     pub(crate) fn handouts(&self) -> &[Handout] {
         &self.handouts
     }

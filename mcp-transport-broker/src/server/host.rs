@@ -9,6 +9,7 @@ use crate::native::{
     Attach, Attached, BrokerInfo, Detach, DetachReason, Hello, LEASE_HEADER, NAME, PREFIX,
     PROTOCOL, Pull, Refused, Resumed, Word, proof,
 };
+use crate::run;
 use http::Method;
 use serde::Deserialize;
 use serde::Serialize;
@@ -102,6 +103,10 @@ fn hello(shared: &Shared, call: &HostCall) -> Result<Answer, Refused> {
 }
 
 fn attach(shared: &Shared, call: &HostCall) -> Result<Answer, Refused> {
+    if !shared.config.dialects.contains(&run::Dialect::Native) {
+        let text = "this broker was told to serve hosts of other dialects only";
+        return Err(Refused::new(Word::UnknownPath, text));
+    }
     #[derive(Deserialize)]
     struct Version {
         protocol: u32,
@@ -121,6 +126,7 @@ fn attach(shared: &Shared, call: &HostCall) -> Result<Answer, Refused> {
         return Err(Refused::new(Word::Malformed, text));
     }
     let granted = call.hub.attach(Attachment::from(attach), tunnel)?;
+    shared.speaking.set(run::Dialect::Native);
     call.conn.speaks_for(granted.lease);
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let times = shared.config.broker;

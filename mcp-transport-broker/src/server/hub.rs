@@ -362,6 +362,29 @@ impl Hub {
         });
     }
 
+    // --- hosts of other dialects ---
+
+    /// What such a host says, as its desk understands it.
+    pub(super) fn act<R>(&self, act: impl FnOnce(&mut Broker, Instant) -> R) -> R {
+        self.touch(|state, now| act(&mut state.broker, now))
+    }
+
+    /// The pulls of a lease that are parked end.
+    pub(super) fn unpark(&self, lease: Lease) {
+        self.touch(|state, _| state.seats.unpark(lease));
+    }
+
+    /// Whether the client of this call takes an event stream.
+    pub(super) fn takes_stream(&self, ticket: Ticket) -> bool {
+        self.touch(|state, _| state.streams.takes_stream(ticket))
+    }
+
+    /// How many calls are not over; `None` while somebody else has the state in hand.
+    pub(super) fn pending(&self) -> Option<usize> {
+        let state = self.state.try_lock().ok()?;
+        Some(state.broker.pending())
+    }
+
     // --- the rest ---
 
     pub(super) fn status(&self) -> Status {

@@ -37,6 +37,9 @@ mod clients;
 mod config;
 mod conn;
 mod conversation;
+mod foreign;
+mod foreign_funplay;
+mod foreign_seed;
 mod forward;
 mod handed;
 mod host;
@@ -56,7 +59,7 @@ pub use config::{Clients, ServerConfig};
 use crate::broker::Broker;
 use hub::Hub;
 use mcp_transport_core::loopback::{Bind, Loopback};
-use route::{Dialect, Shared};
+use route::Shared;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -101,15 +104,6 @@ impl Server {
 impl<B: Bind> Server<B> {
     /// A broker on a listener that is bound already.
     pub fn on(listener: Loopback<B>, config: ServerConfig) -> Self {
-        Self::with(listener, config, Vec::new())
-    }
-
-    /// The same, with hosts that speak other dialects as well.
-    pub(crate) fn with(
-        listener: Loopback<B>,
-        config: ServerConfig,
-        dialects: Vec<Box<dyn Dialect>>,
-    ) -> Self {
         let broker = Broker::new(config.broker, random);
         let port = listener.local_port();
         let directory = config.state_dir.as_deref();
@@ -126,7 +120,7 @@ impl<B: Bind> Server<B> {
             stop,
             ended,
         };
-        let shared = Shared::new(hub, config, dialects, port, &handle);
+        let shared = Shared::new(hub, config, port, &handle);
         Self {
             listener,
             shared: Arc::new(shared),

@@ -86,9 +86,14 @@ impl Seats {
         seat.connections
     }
 
+    /// The pulls of a lease end, which goes on.
+    pub(super) fn unpark(&mut self, lease: Lease) {
+        self.parked.retain(|parked| parked.lease != lease);
+    }
+
     /// A lease is over: its pulls end.
     pub(super) fn over(&mut self, lease: Lease) {
-        self.parked.retain(|parked| parked.lease != lease);
+        self.unpark(lease);
         self.leases.remove(&lease);
     }
 

@@ -4,12 +4,14 @@ use super::ServerHandle;
 use super::answer::{self, Answer};
 use super::config::{Clients, ServerConfig};
 use super::conn::Conn;
+use super::foreign::{self, Speaking};
 use super::hub::Hub;
 use super::upload::{Failed, Receiving};
 use super::{clients, forward, host, tunnel};
 use crate::broker::Ask;
 use crate::mcp;
 use crate::native;
+use crate::run;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::request::Parts;
@@ -23,6 +25,9 @@ use tokio::sync::{Semaphore, watch};
 
 /// A host's dialect adds its paths here.
 pub(crate) trait Dialect: fmt::Debug + Send + Sync + 'static {
+    /// Which it is.
+    fn name(&self) -> run::Dialect;
+
     /// Whether a request is the dialect's.
     fn takes(&self, method: &Method, path: &str) -> bool;
 
@@ -32,7 +37,8 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync + 'static {
     /// What to answer instead; the connection ends with it.
     fn admits(&self, head: &Parts) -> Result<(), Box<Answer>>;
 
-    /// How a client's request is to be treated, where its body goes to the host as it is.
+    /// How a client's request is to be treated, where the host that is attached, or was last, speaks
+    /// this.
     fn ask(&self, request: &Message) -> Option<Ask> {
         let _ = request;
         None
@@ -60,6 +66,7 @@ pub(super) struct Shared {
     host_guard: Guard,
     port: u16,
     dialects: Vec<Box<dyn Dialect>>,
+    pub(super) speaking: Speaking,
     receiving: Receiving,
     pub(super) tunnels: Arc<Semaphore>,
     asked: watch::Sender<bool>,
@@ -70,7 +77,6 @@ impl Shared {
     pub(super) fn new(
         hub: Arc<Hub>,
         config: ServerConfig,
-        dialects: Vec<Box<dyn Dialect>>,
         port: u16,
         handle: &ServerHandle,
     ) -> Self {
@@ -79,11 +85,13 @@ impl Shared {
             .iter()
             .cloned()
             .fold(Guard::new(port), Guard::allow_origin);
+        let speaking = Speaking::first(&config);
         Self {
+            dialects: foreign::dialects(&config, &speaking, &handle.asked),
+            speaking,
             host_guard: guard.clone().token(config.token.token.clone()),
             guard,
             port,
-            dialects,
             receiving: Receiving::new(config.receiving),
             tunnels: Arc::new(Semaphore::new(config.tunnels)),
             hub,
@@ -108,11 +116,18 @@ impl Shared {
 
     /// How a client's request goes to a host that is the MCP endpoint itself.
     pub(super) fn forwarded(&self, request: &Message) -> Ask {
+        let speaks = self.speaking.get();
         let mut dialects = self.dialects.iter();
         dialects
-            .find_map(|dialect| dialect.ask(request))
+            .find(|dialect| dialect.name() == speaks)
+            .and_then(|dialect| dialect.ask(request))
             .unwrap_or_default()
             .catalogue(false)
+    }
+
+    /// What posts of clients mean now.
+    fn clients(&self) -> Clients {
+        self.speaking.clients(&self.config)
     }
 
     /// Waits until connections are to end.
@@ -199,8 +214,9 @@ impl Plane {
         if shared.config.tunnel_paths.iter().any(|known| known == path) && tunnel::is_asked(head) {
             return Self::Tunnel;
         }
-        let forwarded = shared.config.clients == Clients::Forward && head.method == Method::POST;
-        if forwarded || shared.config.endpoints.iter().any(|known| known == path) {
+        if shared.clients() == Clients::Forward
+            || shared.config.endpoints.iter().any(|known| known == path)
+        {
             return Self::Client;
         }
         Self::Nobody
@@ -259,7 +275,7 @@ async fn pass(
         }
         Plane::Client => {
             if head.method != Method::POST {
-                return match shared.config.clients {
+                return match shared.clients() {
                     Clients::Mcp => clients::without_body(shared, conn, &head),
                     Clients::Forward => answer::client(mcp::Refusal::method("POST")),
                 };
@@ -273,9 +289,9 @@ async fn pass(
                 Err(failed) => return unread(failed),
             };
             let message = Message::from(body);
-            match shared.config.clients {
+            match shared.clients() {
                 Clients::Mcp => clients::post(shared, conn, &head, message).await,
-                Clients::Forward => forward::post(shared, conn, message).await,
+                Clients::Forward => forward::post(shared, conn, &head, message).await,
             }
         }
     }

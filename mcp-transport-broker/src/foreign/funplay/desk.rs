@@ -1,6 +1,6 @@
 //! Which session has the lease, and what its requests mean.
 
-use super::{armour, reply};
+use super::{CALL, armour, reply};
 use crate::broker::{Attachment, Broker, Handout, Item, Lease, Life, Pushed, Ticket};
 use crate::foreign::{Number, Numbers};
 use crate::native::{Detach, DetachReason, Former, Host, Refused, Word};
@@ -30,7 +30,10 @@ struct Current {
 
 /// A plugin pushes.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "the headers and the body of a push")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "the headers and the body of a push"
+)]
 pub struct Push<'a> {
     /// What it answers.
     pub number: &'a str,
@@ -46,6 +49,8 @@ pub struct Push<'a> {
 pub enum Work {
     /// Hand it out.
     Give {
+        /// Whose answer somebody waits for.
+        ticket: Option<Ticket>,
         /// The number that goes with it.
         number: u64,
         /// A plugin may have seen it, and must not run it again.
@@ -100,7 +105,7 @@ impl Desk {
             broker.heard(now, lease);
             return Ok(Some(lease));
         }
-        self.seat(broker, now, session, None).map(Some)
+        self.seat(broker, now, session, Vec::new()).map(Some)
     }
 
     /// A session wants work: the lease for which it waits.
@@ -118,7 +123,7 @@ impl Desk {
             return Err(Refused::new(Word::LeaseOver, text));
         }
         let Some(lease) = self.lease(broker, session) else {
-            return self.seat(broker, now, session, None);
+            return self.seat(broker, now, session, Vec::new());
         };
         broker.heard(now, lease);
         let received = Vec::from_iter(broker.outstanding(lease).map(Ticket::get));
@@ -127,12 +132,7 @@ impl Desk {
         }
         // It runs one at a time: what it still has, it never got, or could not push.
         tracing::info!(?received, "the plugin pulls again without an answer");
-        let former = self.current.take().map(|current| Former {
-            lease: current.name,
-            received,
-            coming: Vec::new(),
-        });
-        self.seat(broker, now, session, former)
+        self.seat(broker, now, session, received)
     }
 
     /// What a pull got. The flag is for whoever must not run a call twice.
@@ -148,12 +148,14 @@ impl Desk {
         };
         // As an id, the ticket is small enough for a floating-point number.
         match (armour(message, ticket.map_or(0, Ticket::get)), ticket) {
-            (Ok(body), Some(ticket)) => Work::Give {
-                number: self.numbers.call(ticket),
+            (Ok(body), Some(call)) => Work::Give {
+                ticket,
+                number: self.numbers.call(call),
                 flagged: redelivered && message.method() == Some(CALL),
                 body,
             },
             (Ok(body), None) => Work::Give {
+                ticket,
                 number: self.numbers.aside(),
                 flagged: false,
                 body,
@@ -174,15 +176,16 @@ impl Desk {
         session: &str,
         push: Push<'_>,
     ) -> bool {
-        let number = self.numbers.read(push.number);
-        let lease = self.lease(broker, session);
-        if let Some(lease) = lease {
-            broker.heard(now, lease);
-        }
-        let (lease, ticket) = match (lease, number) {
-            (Some(lease), Some(Number::Call(ticket))) => (lease, ticket),
-            (Some(_), Some(Number::Aside)) => return true,
-            _ => return false,
+        let Some(number) = self.numbers.read(push.number) else {
+            return false;
+        };
+        let Some(lease) = self.lease_or_again(broker, now, session) else {
+            return false;
+        };
+        broker.heard(now, lease);
+        let ticket = match number {
+            Number::Call(ticket) => ticket,
+            Number::Aside => return true,
         };
         let mut answered = self.answered.iter();
         if answered.any(|(who, what)| who == session && *what == ticket) {
@@ -228,12 +231,34 @@ impl Desk {
         (current.session == session && broker.lease(&current.name).is_ok()).then_some(current.lease)
     }
 
+    /// The same; or a new one for the session that had it last, and was silent for so long that it
+    /// was taken for gone.
+    fn lease_or_again(
+        &mut self,
+        broker: &mut Broker,
+        now: Instant,
+        session: &str,
+    ) -> Option<Lease> {
+        let lease = self.lease(broker, session);
+        let was_last = self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.session == session);
+        lease.or_else(|| {
+            was_last
+                .then(|| self.seat(broker, now, session, Vec::new()).ok())
+                .flatten()
+        })
+    }
+
+    /// A lease for this session. `received`: what it got on the one that it has, and is lost. What
+    /// it got on a former lease it may still answer.
     fn seat(
         &mut self,
         broker: &mut Broker,
         now: Instant,
         session: &str,
-        former: Option<Former>,
+        received: Vec<u64>,
     ) -> Result<Lease, Refused> {
         if session.len() > MAX_SESSION {
             let text = format!("a session's name has {MAX_SESSION} bytes at most");
@@ -247,10 +272,16 @@ impl Desk {
         let life = Life::Any {
             silence: SILENCE,
             working: self.working,
-            lingers: true,
+            lingers: false,
         };
         let mut attachment = Attachment::foreign(host, 1, life).guards_reruns();
-        attachment.former = former;
+        let current = self.current.as_ref();
+        let former = current.filter(|current| current.session == session);
+        attachment.former = former.map(|current| Former {
+            lease: current.name.clone(),
+            received,
+            coming: Vec::new(),
+        });
         let granted = broker.attach(now, attachment)?;
         self.current = Some(Current {
             session: session.to_owned(),
@@ -275,9 +306,6 @@ impl Desk {
         pushed
     }
 }
-
-/// The method that must not run twice.
-pub(super) const CALL: &str = "tools/call";
 
 fn remember<T>(all: &mut VecDeque<T>, one: T) {
     if all.len() == REMEMBERED {

@@ -19,8 +19,9 @@
 //! What is decided where the original lost or repeated calls:
 //!
 //! - **A session is alive** while it has a connection open, was heard within 2 s, or has a call that
-//!   it pulled less than 300 s ago, which is as long as the plugin lets one run. A session that is not
-//!   alive keeps its lease until another attaches; a session that is cannot be evicted.
+//!   it pulled less than 300 s ago, which is as long as the plugin lets one run. While it is, nobody
+//!   else gets the lease. If nobody else has got it since, it may also come back later, and what it
+//!   pushes then is taken.
 //! - **A session that said `detach` is over**: a late pull of it gets 409, so that no call goes to a
 //!   plugin that unloads. Only an `attach` brings it back.
 //! - **A session that pulls while it has a call** never got it, or lost its push, for it is serial.
@@ -44,6 +45,9 @@ pub const PREFIX: &str = "/_funplay/broker/";
 
 /// The version.
 pub const PROTOCOL: &str = "3";
+
+/// The method that may not run twice, and that the plugin does not run again where it is flagged.
+pub const CALL: &str = "tools/call";
 
 /// The name that a probe expects.
 pub const NAME: &str = "funplay-unity-mcp-broker";

@@ -21,11 +21,7 @@ pub struct Reply {
 /// is no answer even so becomes an error that says so: the call has run, and nobody knows how.
 pub fn read(body: &[u8], is_stream: bool, request: &Message) -> Reply {
     let text = String::from_utf8_lossy(body);
-    let mut events = if is_stream {
-        events(&text)
-    } else {
-        Vec::new()
-    };
+    let mut events = if is_stream { events(&text) } else { Vec::new() };
     if events.is_empty() {
         events.push(text.into_owned());
     }
@@ -35,8 +31,12 @@ pub fn read(body: &[u8], is_stream: bool, request: &Message) -> Reply {
         let message = Message::from(repair(event.trim()).into_owned());
         match message.kind() {
             Kind::Notification { .. } => notifications.push(message),
-            Kind::Request { .. } => tracing::debug!(?message, "the plugin asks what nobody answers"),
-            Kind::Response { .. } | Kind::Opaque(_) => answer = restore(&message, request).or(answer),
+            Kind::Request { .. } => {
+                tracing::debug!(?message, "the plugin asks what nobody answers")
+            }
+            Kind::Response { .. } | Kind::Opaque(_) => {
+                answer = restore(&message, request).or(answer)
+            }
         }
     }
     Reply {
