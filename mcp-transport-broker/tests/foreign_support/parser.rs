@@ -140,7 +140,7 @@ fn end_of_value(text: &[char], start: usize) -> usize {
 fn end_of_string(text: &[char], start: usize) -> usize {
     let mut ends = start + 1..text.len();
     ends.find(|&at| text[at] == '"' && text[at - 1] != '\\')
-        .unwrap_or(text.len().saturating_sub(1))
+        .unwrap_or_else(|| text.len().saturating_sub(1))
 }
 
 /// Without the first and the last character, whatever they are.

@@ -57,8 +57,9 @@ pub fn armour(message: &Message, id: u64) -> Result<Vec<u8>, TooDeep> {
             match piece[at] {
                 b'"' => {
                     let end = end_of_string(piece, at);
+                    let inside = &piece[at + 1..end];
                     out.push(b'"');
-                    rewrite_string(&piece[at + 1..end - 1], out);
+                    rewrite_string(inside.strip_suffix(b"\"").unwrap_or(inside), out);
                     out.push(b'"');
                     at = end;
                     continue;
@@ -150,7 +151,7 @@ fn end_of_string(json: &[u8], start: usize) -> usize {
             _ => at += 1,
         }
     }
-    json.len().max(start + 2)
+    json.len()
 }
 
 /// The inside of a string, so that nothing in it could be taken for structure.
