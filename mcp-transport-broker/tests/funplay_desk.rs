@@ -1,5 +1,10 @@
 //! The desk of the Funplay dialect in simulated time: what hours of reloads do to calls.
-#![allow(clippy::unwrap_used, missing_docs, reason = "tests may")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "tests may"
+)]
 
 use mcp_transport_broker::broker::{
     Ask, Broker, ClientId, Config, Handout, Item, Lease, Output, Ticket,
@@ -182,10 +187,8 @@ impl World {
     }
 
     fn is_busy(&mut self, session: &str) -> bool {
-        let refused = self
-            .attach(session)
-            .is_err_and(|refused| refused.error == Word::Busy);
-        refused
+        self.attach(session)
+            .is_err_and(|refused| refused.error == Word::Busy)
     }
 }
 

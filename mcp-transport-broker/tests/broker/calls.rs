@@ -75,9 +75,27 @@ fn what_may_not_run_twice_ends_as_unknown_when_its_host_goes_and_what_may_is_fla
     assert_eq!(rig.ended(never), unknown());
     rig.is_waiting(safe);
     rig.is_waiting(guarded);
-    let lease = rig.attach(attach_of("b")).lease;
+    let guard = Attachment::from(attach_of("b")).guards_reruns();
+    let lease = rig.try_attach_as(guard).unwrap().lease;
     let again = [(safe.get(), true), (guarded.get(), true)];
     assert_eq!(rig.pull_tickets(lease), again);
+}
+
+#[test]
+fn what_only_a_guarding_host_may_see_again_goes_to_no_other() {
+    let mut rig = Rig::new();
+    let client = rig.modern();
+    let lease = rig.attach(attach_of("a")).lease;
+    let guarded = Ask::default().replay(Replay::HostGuards);
+    let seen = rig.broker.ask(rig.now, client, call(1), guarded).unwrap();
+    rig.pull(lease);
+    let unseen = rig.broker.ask(rig.now, client, call(2), guarded).unwrap();
+    rig.broker.lost(rig.now, lease);
+    rig.drain();
+    rig.is_waiting(seen);
+    let lease = rig.attach(attach_of("b")).lease;
+    assert_eq!(rig.ended(seen), unknown());
+    assert_eq!(rig.pull_tickets(lease), [(unseen.get(), false)]);
 }
 
 #[test]
