@@ -77,8 +77,10 @@ fn what_may_not_run_twice_ends_as_unknown_when_its_host_goes_and_what_may_is_fla
     rig.is_waiting(guarded);
     let guard = Attachment::from(attach_of("b")).guards_reruns();
     let lease = rig.try_attach_as(guard).unwrap().lease;
-    let again = [(safe.get(), true), (guarded.get(), true)];
-    assert_eq!(rig.pull_tickets(lease), again);
+    let mut got = rig.pull_tickets(lease);
+    // The broker's own questions are not the point.
+    got.retain(|(ticket, _)| *ticket < 1 << 52);
+    assert_eq!(got, [(safe.get(), true), (guarded.get(), true)]);
 }
 
 #[test]
