@@ -81,6 +81,24 @@ fn what_was_said_to_run_and_is_lost_says_so_to_whoever_asks() {
 }
 
 #[test]
+fn nothing_is_run_again_for_a_client_that_is_gone() {
+    let mut rig = Rig::new();
+    let client = rig.modern();
+    let lease = rig.attach(attach_of("a")).lease;
+    let ticket = rig.ask(client, request(1, "resources/read"));
+    rig.pull(lease);
+    rig.pass_alive(lease, s(50));
+    let id = ending(&rig.answered(ticket)).unwrap().operation_id.unwrap();
+    rig.broker.gone(rig.now, client);
+    rig.broker.lost(rig.now, lease);
+    rig.drain();
+    assert!(matches!(rig.broker.operation(&id), Operation::Done(_)));
+    let lease = rig.attach(attach_of("b")).lease;
+    assert_eq!(rig.pull(lease), []);
+    assert_eq!(rig.broker.status(rig.now).clients, 0);
+}
+
+#[test]
 fn a_client_that_asked_for_progress_hears_what_goes_on_and_waits_longer() {
     let mut rig = Rig::new();
     let client = rig.modern();
