@@ -1,7 +1,7 @@
 //! How a host goes, and what becomes of what it had.
 
 use super::Broker;
-use super::calls::{Call, Stage};
+use super::calls::Stage;
 use super::ending::Coming;
 use super::endings::Why;
 use super::seat::{Away, End};
@@ -91,7 +91,6 @@ impl Broker {
                 None => self.end(now, ticket, Outcome::Unknown, Why::LinkLost),
             }
         }
-        self.end_orphans(now);
         self.outputs
             .push_back(Output::LeaseOver { lease: seat.lease });
     }
@@ -110,19 +109,6 @@ impl Broker {
                     message: cancelled(&theirs),
                 });
             }
-        }
-    }
-
-    /// Nobody runs again what only a client asked that is gone.
-    fn end_orphans(&mut self, now: Instant) {
-        let clients = &self.clients;
-        let orphans = self
-            .calls
-            .values()
-            .filter(|call| call.stage == Stage::Queued && clients.get(call.client).is_none())
-            .map(Call::ticket);
-        for ticket in Vec::from_iter(orphans) {
-            self.end_unserved(now, ticket, Why::LinkLost);
         }
     }
 
