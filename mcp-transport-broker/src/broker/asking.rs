@@ -272,6 +272,29 @@ impl Broker {
 
     /// While no host is there, the last one's catalogue answers what it can.
     fn answer_from_catalogue(&mut self, client: ClientId, request: &Message) -> Option<Ticket> {
+        let message = self.catalogued(client, request)?;
+        let ticket = self.own_ticket();
+        self.outputs.push_back(Output::Answer { ticket, message });
+        Some(ticket)
+    }
+
+    /// A host has gone: what waited for it, and its catalogue answers, waits no longer.
+    pub(super) fn answer_held(&mut self, now: Instant) {
+        let held = self
+            .calls
+            .values()
+            .filter(|call| call.catalogue && call.stage == Stage::Queued && !call.told)
+            .map(|call| (call.ticket(), call.client, call.request.clone()));
+        for (ticket, client, request) in Vec::from_iter(held) {
+            if let Some(message) = self.catalogued(client, &request) {
+                self.withdraw(ticket);
+                self.outputs.push_back(Output::Answer { ticket, message });
+                self.forget(now, ticket);
+            }
+        }
+    }
+
+    fn catalogued(&mut self, client: ClientId, request: &Message) -> Option<Message> {
         let who = self.clients.any_mut(client)?;
         let message = self.catalogue.answer(&who.meet, request)?;
         if Handshake::concerns(request) {
@@ -279,9 +302,7 @@ impl Broker {
             who.handshake.answered(&message);
             who.initialised(&message);
         }
-        let ticket = self.own_ticket();
-        self.outputs.push_back(Output::Answer { ticket, message });
-        Some(ticket)
+        Some(message)
     }
 
     /// For the host that is there, without an answer.

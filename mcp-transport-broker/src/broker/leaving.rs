@@ -37,6 +37,7 @@ impl Broker {
             wait: gap.saturating_mul(GAPS).max(COMING),
         };
         self.end_seat(now, end, &untouched, Some(&coming));
+        self.answer_held(now);
         self.flush(now);
     }
 
@@ -44,6 +45,7 @@ impl Broker {
     pub fn lost(&mut self, now: Instant, lease: Lease) {
         if self.is_current(lease) {
             self.end_seat(now, End::Lost, &[], None);
+            self.answer_held(now);
             self.flush(now);
         }
     }

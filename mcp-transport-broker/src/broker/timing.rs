@@ -55,7 +55,10 @@ impl Broker {
                 }
                 Timer::Idle(client) => self.end_if_idle(now, client),
                 Timer::Lease => self.end_if_silent(now),
-                Timer::Grace => self.end_seat(now, End::Lost, &[], None),
+                Timer::Grace => {
+                    self.end_seat(now, End::Lost, &[], None);
+                    self.answer_held(now);
+                }
             }
         }
         self.flush(now);
@@ -122,7 +125,10 @@ impl Broker {
             return;
         };
         match seat.check_at(self.youngest(), self.config.silence) {
-            Some(at) if at <= now => self.end_seat(now, End::Stale, &[], None),
+            Some(at) if at <= now => {
+                self.end_seat(now, End::Stale, &[], None);
+                self.answer_held(now);
+            }
             _ => self.arm_lease(),
         }
     }

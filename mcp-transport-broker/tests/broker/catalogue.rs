@@ -109,6 +109,28 @@ fn lists_are_answered_while_the_host_is_away_to_clients_of_either_era() {
 }
 
 #[test]
+fn a_list_that_waits_for_a_host_is_answered_when_the_host_goes() {
+    let mut rig = Rig::new();
+    known(&mut rig, "dig");
+    let lease = rig.try_attach(attach_of("b")).unwrap().lease;
+    serve_inquiries(&mut rig, lease, &tools("dig"));
+    let client = rig.modern();
+    let queued = rig.ask(client, modern_request(1, "tools/list"));
+    let other = rig.modern();
+    let waits = rig.ask(other, modern_request(2, "tools/call"));
+    rig.is_waiting(queued);
+    rig.broker.lost(rig.now, lease);
+    rig.drain();
+    assert_eq!(body(&rig.answered(queued)), tools("dig"));
+    rig.is_waiting(waits);
+
+    // The next host hears of it no more.
+    let lease = rig.try_attach(attach_of("c")).unwrap().lease;
+    serve_inquiries(&mut rig, lease, &tools("dig"));
+    assert_eq!(rig.pull_tickets(lease), [(waits.get(), false)]);
+}
+
+#[test]
 fn without_a_catalogue_nothing_is_made_up() {
     let mut rig = Rig::new();
     let client = rig.legacy();
