@@ -24,6 +24,14 @@ NPM_PACKAGES = [
     "@modelcontextprotocol/conformance@0.2.0-alpha.12",
 ]
 
+# Debian's and Ubuntu's; which version is as good as another.
+MONO_PACKAGES = [
+    "mono-mcs",
+    "mono-runtime",
+    "libmono-system-net-http4.0-cil",
+    "libmono-system-web-extensions4.0-cil",
+]
+
 
 class Failed(Exception):
     """A check did not hold."""
@@ -109,6 +117,54 @@ def venv(requirements):
         pip = [folder / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check"]
         subprocess.run([*pip, "--quiet", "--requirement", listed], check=True)
         (folder / "done").touch()
+    return folder
+
+
+class Mono:
+    """Compiles and runs C#: by the Mono of this machine, or by one that is unpacked below the target folder."""
+
+    def __init__(self):
+        if shutil.which("mono") and shutil.which("mcs"):
+            self.run, self.compiler, self.env = ["mono"], ["mcs"], {}
+            return
+        usr = _mono_packages() / "usr"
+        self.run = [str(usr / "bin" / "mono-sgen")]
+        self.compiler = [*self.run, str(usr / "lib/mono/4.5/mcs.exe")]
+        self.env = {"MONO_GAC_PREFIX": str(usr), "MONO_CFG_DIR": str(usr.parent / "etc")}
+
+    def compile(self, source, program, *references):
+        """Compiles a file, without a warning."""
+        wanted = [f"-r:{reference}" for reference in references]
+        command = [*self.compiler, "-warnaserror", *wanted, str(source), f"-out:{program}"]
+        subprocess.run(command, env={**os.environ, **self.env}, check=True)
+        return [*self.run, str(program)]
+
+
+def _mono_packages():
+    folder = _folder("mono", "\n".join(MONO_PACKAGES))
+    if (folder / "done").exists():
+        return folder
+    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+        raise Failed("there is no Mono here, and no apt-get to fetch it with: install one that has `mono` and `mcs`")
+    print("unpacking " + " ".join(MONO_PACKAGES), flush=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    for inner in ["apt/lists/partial", "apt/archives/partial"]:
+        (folder / inner).mkdir(parents=True)
+    # Without root: lists and archives of our own, and nothing is installed.
+    settings = {
+        "Dir::State": folder / "apt",
+        "Dir::State::status": "/var/lib/dpkg/status",
+        "Dir::Cache": folder / "apt",
+        "Debug::NoLocking": "1",
+        "APT::Install-Recommends": "false",
+    }
+    apt = ["apt-get", "--quiet=2", *(f"--option={name}={value}" for name, value in settings.items())]
+    subprocess.run([*apt, "update"], check=True)
+    subprocess.run([*apt, "--yes", "--download-only", "install", *MONO_PACKAGES], check=True)
+    for package in (folder / "apt/archives").glob("*.deb"):
+        subprocess.run(["dpkg-deb", "--extract", package, folder], check=True)
+    shutil.rmtree(folder / "apt")
+    (folder / "done").touch()
     return folder
 
 
@@ -206,10 +262,12 @@ class Broker(Process):
     def __init__(self, folder, port=0):
         program = TARGET / "debug" / "mcp-broker"
         if not program.exists():
-            raise Failed(f"{program} is missing: cargo build -p mcp-transport-broker --features cli")
+            raise Failed(f"{program} is missing: cargo build --workspace --bins")
         self.token = folder / "broker.token"
         command = [program, "--port", port, "--token-file", self.token, "--state-dir", folder / "broker"]
-        super().__init__("mcp-broker", command, folder / "broker.log")
+        # A log of its own, so that its port is not looked for in what a former one said.
+        log = folder / f"broker-{len(list(folder.glob('broker-*.log')))}.log"
+        super().__init__("mcp-broker", command, log)
 
     def __enter__(self):
         super().__enter__()
