@@ -7,14 +7,15 @@
 use super::conn::Conn;
 use super::handed::Handed;
 use super::orphan::Orphan;
-use super::outbox::{Outbox, Reader, outbox};
+use super::outbox::{Reader, outbox};
 use super::parked::{Parked, Seats};
+use super::state::{State, tool_headers};
 use super::waiting::Watched;
 use crate::broker::{
     Ask, Attachment, Broker, ClientId, Granted, Handout, Lease, Operation, Output, Pushed, Refusal,
     Snapshot, Status, Ticket,
 };
-use crate::mcp::{EventId, Kept, StreamId, Streams, ToolHeaders};
+use crate::mcp::{EventId, StreamId, Streams, ToolHeaders};
 use crate::native::{Detach, Era, Meet, Refused, Word};
 use mcp_transport_core::Message;
 use mcp_transport_core::keepalive::SleepWatch;
@@ -43,28 +44,6 @@ pub(crate) struct Hub {
     catalogue: watch::Sender<Option<Snapshot>>,
     /// Nobody has needed it for as long as that may be.
     orphaned: watch::Sender<bool>,
-}
-
-struct State {
-    broker: Broker,
-    streams: Streams,
-    outboxes: HashMap<StreamId, Outbox>,
-    /// The streams that sessions have open by GET, and those that are over as soon as they end.
-    gets: HashMap<StreamId, ClientId>,
-    seats: Seats,
-    /// The lease whose tunnel is published.
-    tunnelled: Option<Lease>,
-    tools: Arc<ToolHeaders>,
-    /// When the timer is armed for.
-    armed: Option<Instant>,
-    orphan: Orphan,
-}
-
-impl State {
-    fn due(&self) -> Option<Instant> {
-        let dues = [self.broker.poll_timeout(), self.orphan.due()];
-        dues.into_iter().flatten().min()
-    }
 }
 
 /// A client's call, taken.
@@ -403,7 +382,7 @@ impl Hub {
         });
     }
 
-    /// Streams that have something to be read.
+    /// Where the host that is attached takes upgrades.
     pub(super) fn tunnel(&self) -> watch::Receiver<Option<SocketAddr>> {
         self.tunnel.subscribe()
     }
@@ -509,84 +488,6 @@ impl Hub {
     }
 }
 
-impl State {
-    fn answer(&mut self, ticket: Ticket, message: Message) {
-        if let Some(event) = self.streams.answer(ticket, message) {
-            if let Some(outbox) = self.outboxes.remove(&event.stream) {
-                outbox.push(event);
-            }
-        }
-    }
-
-    fn tell(&mut self, client: ClientId, about: Option<Ticket>, message: Message) {
-        match self.streams.tell(client, about, message) {
-            Kept::Out(event) => {
-                let stream = event.stream;
-                if let Some(outbox) = self.outboxes.get(&stream) {
-                    if !outbox.push(event) {
-                        tracing::warn!(%client, "a client that does not read was cut off");
-                        self.outboxes.remove(&stream);
-                    }
-                }
-            }
-            Kept::Waits => {}
-            Kept::Dropped => tracing::debug!(%client, "a message has nobody to go to"),
-        }
-    }
-
-    /// Gives pulls what there is, the oldest first.
-    fn serve(&mut self, now: Instant, hub: &Weak<Hub>) {
-        let Some(hub) = hub.upgrade() else {
-            return;
-        };
-        while let Some(parked) = self.seats.next() {
-            let (seq, handouts) = self.pull(now, parked.lease, parked.max);
-            if seq.is_none() {
-                self.seats.put_back(parked);
-                return;
-            }
-            let handed = Handed::new(hub.clone(), parked.lease, seq, handouts);
-            if let Err(Ok(handed)) = parked.sender.send(Ok(handed)) {
-                // Its connection went in this very moment.
-                let (seq, handouts) = handed.disarm();
-                self.unpull(now, parked.lease, seq, handouts);
-            }
-        }
-    }
-
-    fn pull(&mut self, now: Instant, lease: Lease, max: usize) -> (Option<u64>, Vec<Handout>) {
-        let handouts = self.broker.pull(now, lease, max);
-        let seq = self.seats.number(lease, !handouts.is_empty());
-        (seq, handouts)
-    }
-
-    fn unpull(&mut self, now: Instant, lease: Lease, seq: Option<u64>, handouts: Vec<Handout>) {
-        self.seats.return_number(lease, seq);
-        self.broker.unpull(now, lease, handouts);
-    }
-
-    /// A stream is no longer read.
-    fn closed(&mut self, now: Instant, stream: StreamId) {
-        self.outboxes.remove(&stream);
-        if let Some(client) = self.gets.remove(&stream) {
-            self.count_streams(now, client);
-        }
-    }
-
-    fn count_streams(&mut self, now: Instant, client: ClientId) {
-        let open = self.gets.values().filter(|other| **other == client).count();
-        self.broker.streams(now, client, open);
-    }
-
-    /// A client is over.
-    fn over(&mut self, client: ClientId) {
-        for stream in self.streams.over(client) {
-            self.outboxes.remove(&stream);
-            self.gets.remove(&stream);
-        }
-    }
-}
-
 /// In what form a client takes what comes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Form {
@@ -602,12 +503,6 @@ pub(super) struct Form {
     pub(super) cancels: bool,
     /// Of which era it is.
     pub(super) era: Era,
-}
-
-fn tool_headers(snapshot: &Snapshot) -> ToolHeaders {
-    let lists = snapshot.entries.iter();
-    let lists = lists.filter(|entry| entry.method == "tools/list" && entry.era == Era::Modern);
-    ToolHeaders::of_lists(lists.map(|entry| entry.result.get()))
 }
 
 /// What a parked pull hears whose lease ended; asking for the lease by its name says why.

@@ -49,6 +49,7 @@ mod orphan;
 mod outbox;
 mod parked;
 mod route;
+mod state;
 mod tunnel;
 mod upload;
 mod waiting;
