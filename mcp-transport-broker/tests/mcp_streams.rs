@@ -95,6 +95,21 @@ fn what_is_kept_for_resuming_is_bounded() {
 }
 
 #[test]
+fn what_was_said_while_a_sessions_stream_was_broken_comes_when_it_goes_on() {
+    let mut streams = Streams::new();
+    let me = client(1);
+    streams.begin(me);
+    let stream = streams.get(me, None).stream;
+    let seen = out(streams.tell(me, None, note(1))).id;
+    streams.lost(stream, true);
+    assert!(matches!(streams.tell(me, None, note(2)), Kept::Waits));
+    let resumed = streams.get(me, seen);
+    assert_eq!(resumed.stream, stream);
+    assert_eq!(resumed.events.len(), 1);
+    assert_eq!(resumed.events[0].message, note(2));
+}
+
+#[test]
 fn event_ids_come_back_as_they_were_said() {
     let mut streams = Streams::new();
     streams.begin(client(1));

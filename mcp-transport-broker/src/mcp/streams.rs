@@ -136,7 +136,12 @@ impl Streams {
     /// A session's client GETs a stream: one that broke, where `after` names one of its own, or a
     /// new one with what waits.
     pub fn get(&mut self, client: ClientId, after: Option<EventId>) -> Resumed {
-        if let Some(resumed) = after.and_then(|after| self.resume(client, after)) {
+        if let Some(mut resumed) = after.and_then(|after| self.resume(client, after)) {
+            let is_its_own = |stream: &Stream| stream.ticket.is_none();
+            if self.streams.get(&resumed.stream).is_some_and(is_its_own) {
+                let waited = self.say_what_waits(client, resumed.stream);
+                resumed.events.extend(waited);
+            }
             return resumed;
         }
         let gets = self
@@ -150,12 +155,7 @@ impl Streams {
             self.forget(oldest);
         }
         let stream = self.open(client, None, true, true);
-        let waiting = self.sessions.get_mut(&client).map(std::mem::take);
-        let events = waiting
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|message| self.say(stream, message, false))
-            .collect();
+        let events = self.say_what_waits(client, stream);
         Resumed {
             stream,
             events,
@@ -291,6 +291,14 @@ impl Streams {
             events,
             ends: None,
         })
+    }
+
+    fn say_what_waits(&mut self, client: ClientId, stream: StreamId) -> Vec<Event> {
+        let waiting = self.sessions.get_mut(&client).map(std::mem::take);
+        let waiting = waiting.unwrap_or_default().into_iter();
+        waiting
+            .filter_map(|message| self.say(stream, message, false))
+            .collect()
     }
 
     fn out(&mut self, id: StreamId, message: Message) -> Kept {
