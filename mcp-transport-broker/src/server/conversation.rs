@@ -75,9 +75,14 @@ struct Rest {
 
 impl<S> From<Parts<Wire, S>> for Rest {
     fn from(parts: Parts<Wire, S>) -> Self {
+        let early = match parts.read_buf.is_empty() {
+            // An empty view would keep the buffer.
+            true => Bytes::new(),
+            false => parts.read_buf,
+        };
         Self {
             stream: parts.io.into_stream(),
-            early: parts.read_buf,
+            early,
         }
     }
 }
