@@ -170,9 +170,12 @@ impl World {
     fn push(&mut self, session: &str, got: &Got) -> bool {
         let body =
             json!({"jsonrpc": "2.0", "id": 1, "result": {"n": got.n, "flagged": got.flagged}});
-        let body = body.to_string();
+        self.push_body(session, &got.number, &body.to_string())
+    }
+
+    fn push_body(&mut self, session: &str, number: &str, body: &str) -> bool {
         let push = Push {
-            number: &got.number,
+            number,
             is_stream: false,
             body: body.as_bytes(),
         };
@@ -320,6 +323,31 @@ fn a_push_after_another_session_took_over_is_refused() {
     assert!(!world.push("first", &got));
     assert!(world.push("second", &again));
     assert_eq!(world.answers[&ticket]["result"]["flagged"], true);
+}
+
+#[test]
+fn what_a_plugin_that_unloads_could_not_run_waits_for_the_next_and_is_no_redelivery() {
+    const STOPPING: &str = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"MCP server is stopping or not ready."}}"#;
+    let mut world = World::new();
+    let first = world.ask(1, None);
+    let second = world.ask(2, None);
+    for life in ["first", "first", "second"] {
+        let got = world.pull(life).unwrap().unwrap();
+        assert_eq!((got.n, got.flagged), (1, false));
+        assert!(world.push_body(life, &got.number, STOPPING));
+        assert!(world.pull(life).is_err(), "it unloads");
+        world.pass(ms(500));
+    }
+    // One that never gets further is told to the client.
+    let got = world.pull("third").unwrap().unwrap();
+    assert!(world.push_body("third", &got.number, STOPPING));
+    assert_eq!(world.answers[&first]["id"], 1);
+    assert_eq!(world.answers[&first]["error"]["code"], -32000);
+    // The same words to an id are an answer as any.
+    let got = world.pull("third").unwrap().unwrap();
+    let told = STOPPING.replace("null", "2");
+    assert!(world.push_body("third", &got.number, &told));
+    assert_eq!(world.answers[&second]["error"]["code"], -32000);
 }
 
 #[test]

@@ -18,6 +18,10 @@ pub struct Desk {
     left: VecDeque<String>,
     /// What was pushed last: a push may be said twice.
     answered: VecDeque<(String, Ticket)>,
+    /// Calls that a plugin gave back, as often as it did.
+    given_back: VecDeque<Ticket>,
+    /// A session that is about to unload, and until when it is taken for that.
+    stopping: Option<(String, Instant)>,
 }
 
 #[derive(Debug)]
@@ -68,6 +72,13 @@ pub enum Work {
 /// waits 500 ms at most between two requests.
 const SILENCE: Duration = Duration::from_secs(2);
 
+/// For how long a plugin that could not run a call is taken for one that unloads: 500 ms, after
+/// which it would pull again.
+const BACK_OFF: Duration = Duration::from_millis(500);
+
+/// How often a plugin may give a call back before its client hears of it.
+const GIVEN_BACK: usize = 3;
+
 /// How many sessions that left are remembered, and how many pushes.
 const REMEMBERED: usize = 64;
 
@@ -83,6 +94,8 @@ impl Desk {
             current: None,
             left: VecDeque::new(),
             answered: VecDeque::new(),
+            given_back: VecDeque::new(),
+            stopping: None,
         }
     }
 
@@ -120,6 +133,11 @@ impl Desk {
     ) -> Result<Lease, Refused> {
         if self.left.iter().any(|left| left == session) {
             let text = "this session has said detach; attach again";
+            return Err(Refused::new(Word::LeaseOver, text));
+        }
+        let stopping = self.stopping.as_ref();
+        if stopping.is_some_and(|(who, until)| who == session && now < *until) {
+            let text = "this session is about to unload; pull again if it does not";
             return Err(Refused::new(Word::LeaseOver, text));
         }
         let Some(lease) = self.lease(broker, session) else {
@@ -197,6 +215,10 @@ impl Desk {
             return self.answer(broker, now, (lease, ticket), message) != Pushed::Stray;
         };
         let reply = reply::read(push.body, push.is_stream, request);
+        if reply.not_run && self.gives_back(broker, now, lease, ticket) {
+            self.stopping = Some((session.to_owned(), now + BACK_OFF));
+            return true;
+        }
         if broker.outstanding(lease).any(|out| out == ticket) {
             for notification in reply.notifications {
                 broker.say(now, lease, client, Some(ticket), notification);
@@ -211,18 +233,29 @@ impl Desk {
             return;
         }
         if let Some(lease) = self.lease(broker, session) {
-            let detach = Detach {
-                reason: DetachReason::Reloading,
-                gap_ms: None,
-                received: None,
-                untouched: Vec::new(),
-                coming: Vec::new(),
-            };
-            broker.detach(now, lease, &detach);
+            leave(broker, now, lease, Vec::new());
             self.current = None;
         }
         self.left.retain(|left| left != session);
         remember(&mut self.left, session.to_owned());
+    }
+
+    /// What a plugin that is about to unload could not run goes back to its place in the queue, and
+    /// the lease ends. False if it did so too often, or no longer has it.
+    fn gives_back(
+        &mut self,
+        broker: &mut Broker,
+        now: Instant,
+        lease: Lease,
+        ticket: Ticket,
+    ) -> bool {
+        let before = self.given_back.iter().filter(|given| **given == ticket);
+        if before.count() >= GIVEN_BACK || !broker.outstanding(lease).any(|out| out == ticket) {
+            return false;
+        }
+        remember(&mut self.given_back, ticket);
+        leave(broker, now, lease, vec![ticket.get()]);
+        true
     }
 
     /// The lease of this session, if it is the one that has it.
@@ -305,6 +338,18 @@ impl Desk {
         }
         pushed
     }
+}
+
+/// The lease ends; `untouched` never began.
+fn leave(broker: &mut Broker, now: Instant, lease: Lease, untouched: Vec<u64>) {
+    let detach = Detach {
+        reason: DetachReason::Reloading,
+        gap_ms: None,
+        received: None,
+        untouched,
+        coming: Vec::new(),
+    };
+    broker.detach(now, lease, &detach);
 }
 
 fn remember<T>(all: &mut VecDeque<T>, one: T) {

@@ -28,6 +28,9 @@
 //!   That call is handed out again, as after a reload: a `tools/call` flagged, so that the plugin
 //!   says what it knows of it instead of running it again. If the lost push comes after all, it is
 //!   taken.
+//! - **A plugin that unloads and can no longer run what it pulled** says so by an error to no id
+//!   (−32000). The call goes back to its place, unflagged, for the next life; the session is refused
+//!   for 500 ms. The fourth time, the client gets that error.
 //! - **A push that is said twice** is answered 200 twice.
 //! - **`X-Funplay-Broker-Redelivery` is 1** for a `tools/call` that a plugin may have seen, and for
 //!   nothing else: not for one that could not be written to a socket that had died.

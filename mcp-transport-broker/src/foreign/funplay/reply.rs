@@ -2,6 +2,7 @@
 
 use super::armour::{escape, find_id};
 use mcp_transport_core::{Error, ErrorKind, Kind, Message};
+use serde::Deserialize;
 use std::borrow::Cow;
 
 /// What the plugin pushed.
@@ -12,7 +13,12 @@ pub struct Reply {
     pub notifications: Vec<Message>,
     /// The answer, to the id that the client chose, byte for byte.
     pub answer: Message,
+    /// The plugin says that nobody was there to run it: its code is about to be unloaded.
+    pub not_run: bool,
 }
+
+/// How the plugin says so, to no id.
+const STOPPING: (i64, &str) = (-32000, "MCP server is stopping or not ready.");
 
 /// Reads a pushed body, `is_stream` if it is an event stream, as the answer to this request.
 ///
@@ -27,22 +33,42 @@ pub fn read(body: &[u8], is_stream: bool, request: &Message) -> Reply {
     }
     let mut notifications = Vec::new();
     let mut answer = None;
+    let mut not_run = false;
     for event in events {
         let message = Message::from(repair(event.trim()).into_owned());
         match message.kind() {
             Kind::Notification { .. } => notifications.push(message),
             Kind::Request { .. } => {
-                tracing::debug!(?message, "the plugin asks what nobody answers")
+                tracing::debug!(?message, "the plugin asks what nobody answers");
             }
             Kind::Response { .. } | Kind::Opaque(_) => {
-                answer = restore(&message, request).or(answer)
+                not_run = is_stopping(&message);
+                answer = restore(&message, request).or(answer);
             }
         }
     }
     Reply {
         notifications,
         answer: answer.unwrap_or_else(|| no_answer(request)),
+        not_run,
     }
+}
+
+fn is_stopping(answer: &Message) -> bool {
+    #[derive(Deserialize)]
+    struct Said {
+        code: i64,
+        message: String,
+    }
+    let Kind::Response {
+        id: None,
+        is_error: true,
+    } = answer.kind()
+    else {
+        return false;
+    };
+    let said = answer.body().map(serde_json::from_str::<Said>);
+    matches!(said, Some(Ok(said)) if (said.code, said.message.as_str()) == STOPPING)
 }
 
 /// The same answer with the request's own id.
