@@ -14,7 +14,7 @@ use foreign_support::plugin::{Editor, pulled, session};
 use foreign_support::{call, funplay, post, posts};
 use mcp_transport_broker::run::Dialect;
 use serde_json::{Value, json};
-use server_support::{Host, PATIENCE, Raw, Response, TOKEN, Up, up};
+use server_support::{Host, PATIENCE, Raw, Response, TOKEN, Up, host_ask, up};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -37,6 +37,23 @@ async fn pending(editor: &Editor, calls: u64) {
         }
     };
     timeout(PATIENCE, look).await.expect("the calls in time");
+}
+
+/// Waits until the broker counts so many connections of the plugin that is attached.
+async fn connections(editor: &Editor, open: usize) {
+    let look = async {
+        let mut raw = Raw::to(editor.port).await;
+        loop {
+            let status = host_ask(&mut raw, None, "status", &json!({})).await;
+            if status.json()["host"]["connections"] == open {
+                return;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, look)
+        .await
+        .expect("the connections in time");
 }
 
 async fn health(editor: &Editor) -> Response {
@@ -260,12 +277,9 @@ async fn a_call_is_kept_when_the_editor_dies_while_parked_and_is_no_redelivery()
     let parked = session();
     assert_eq!(editor.attach(&parked).await, Some(200));
     let socket = editor.pulling(&parked).await;
-    // It is parked: another session is refused.
-    while editor.attach(&session()).await == Some(200) {
-        sleep(Duration::from_millis(10)).await;
-    }
+    connections(&editor, 1).await;
     drop(socket);
-    sleep(Duration::from_millis(50)).await;
+    connections(&editor, 0).await;
     let mut client = posts(editor.port, &call(1, 0)).await;
     pending(&editor, 1).await;
     let _plugin = editor.loads().await;
@@ -439,13 +453,19 @@ async fn a_call_that_its_client_gave_up_in_the_queue_is_never_delivered() {
 }
 
 #[tokio::test]
-async fn an_empty_poll_ends_with_204_and_a_newer_pull_ends_an_older() {
-    let up = up(funplay().park(Duration::from_millis(300)));
+async fn an_empty_poll_ends_with_204() {
+    let up = up(funplay().park(Duration::from_millis(100)));
     let editor = Editor::new(up.port, TOKEN);
+    assert!(editor.pull(&session()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_newer_pull_ends_an_older_and_gets_the_call() {
+    // Left alone, a pull would be parked for longer than anything here is waited for.
+    let (_up, editor) = broker().await;
     let session = session();
-    assert!(editor.pull(&session).await.unwrap().is_none());
     let mut older = editor.pulling(&session).await;
-    sleep(Duration::from_millis(30)).await;
+    connections(&editor, 1).await;
     let mut newer = editor.pulling(&session).await;
     assert!(pulled(&older.response().await).unwrap().is_none());
     let _client = posts(editor.port, &call(1, 0)).await;
@@ -525,7 +545,7 @@ async fn the_host_that_is_attached_decides_what_a_post_means() {
     // Not while another is alive.
     let mut raw = Raw::to(up.port).await;
     let attach = json!({"protocol": 1, "host": {"name": "n", "instance": "i"}});
-    let refused = server_support::host_ask(&mut raw, None, "attach", &attach).await;
+    let refused = host_ask(&mut raw, None, "attach", &attach).await;
     assert_eq!(refused.status, 409);
     plugin.unload().await;
     // The last one still decides.
@@ -554,6 +574,6 @@ async fn other_dialects_are_off_unless_asked_for() {
     let (up, _) = broker().await;
     let mut raw = Raw::to(up.port).await;
     let attach = json!({"protocol": 1, "host": {"name": "n"}});
-    let refused = server_support::host_ask(&mut raw, None, "attach", &attach).await;
+    let refused = host_ask(&mut raw, None, "attach", &attach).await;
     assert_eq!(refused.status, 404);
 }
