@@ -369,7 +369,9 @@ async fn a_reader_that_stalls_holds_up_nobody_and_is_cut_off_when_its_outbox_is_
     let mut read = 0;
     let mut buffer = vec![0; 1024 * 1024];
     loop {
-        match tokio::io::AsyncReadExt::read(&mut stalled.stream, &mut buffer).await {
+        let next = tokio::io::AsyncReadExt::read(&mut stalled.stream, &mut buffer);
+        let next = tokio::time::timeout(server_support::PATIENCE, next).await;
+        match next.expect("it is cut off") {
             Ok(0) | Err(_) => break,
             Ok(bytes) => read += bytes,
         }
