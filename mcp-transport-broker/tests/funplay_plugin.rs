@@ -11,7 +11,7 @@ mod foreign_support;
 mod server_support;
 
 use foreign_support::plugin::{Editor, pulled, session};
-use foreign_support::{call, funplay, post, posts};
+use foreign_support::{call, connections, funplay, post, posts};
 use mcp_transport_broker::run::Dialect;
 use serde_json::{Value, json};
 use server_support::{Host, PATIENCE, Raw, Response, TOKEN, Up, host_ask, up};
@@ -37,23 +37,6 @@ async fn pending(editor: &Editor, calls: u64) {
         }
     };
     timeout(PATIENCE, look).await.expect("the calls in time");
-}
-
-/// Waits until the broker counts so many connections of the plugin that is attached.
-async fn connections(editor: &Editor, open: usize) {
-    let look = async {
-        let mut raw = Raw::to(editor.port).await;
-        loop {
-            let status = host_ask(&mut raw, None, "status", &json!({})).await;
-            if status.json()["host"]["connections"] == open {
-                return;
-            }
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(PATIENCE, look)
-        .await
-        .expect("the connections in time");
 }
 
 async fn health(editor: &Editor) -> Response {
@@ -277,9 +260,9 @@ async fn a_call_is_kept_when_the_editor_dies_while_parked_and_is_no_redelivery()
     let parked = session();
     assert_eq!(editor.attach(&parked).await, Some(200));
     let socket = editor.pulling(&parked).await;
-    connections(&editor, 1).await;
+    connections(editor.port, 1).await;
     drop(socket);
-    connections(&editor, 0).await;
+    connections(editor.port, 0).await;
     let mut client = posts(editor.port, &call(1, 0)).await;
     pending(&editor, 1).await;
     let _plugin = editor.loads().await;
@@ -465,7 +448,7 @@ async fn a_newer_pull_ends_an_older_and_gets_the_call() {
     let (_up, editor) = broker().await;
     let session = session();
     let mut older = editor.pulling(&session).await;
-    connections(&editor, 1).await;
+    connections(editor.port, 1).await;
     let mut newer = editor.pulling(&session).await;
     assert!(pulled(&older.response().await).unwrap().is_none());
     let _client = posts(editor.port, &call(1, 0)).await;

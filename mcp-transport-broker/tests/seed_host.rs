@@ -9,7 +9,7 @@
 mod foreign_support;
 mod server_support;
 
-use foreign_support::{call, post, posts, seed};
+use foreign_support::{call, connections, post, posts, queued, seed};
 use mcp_transport_broker::server::ServerConfig;
 use serde_json::{Value, json};
 use server_support::{Raw, Response, TOKEN, Up, up};
@@ -75,7 +75,7 @@ fn answer(n: i64) -> Value {
 async fn a_call_made_before_any_host_is_held_and_served() {
     let seed = Seed::new(seed());
     let mut client = posts(seed.port, &call(1, 0)).await;
-    sleep(Duration::from_millis(50)).await;
+    queued(seed.port, 1).await;
     let (number, body) = seed.pull().await.unwrap();
     assert_eq!(body, call(1, 0));
     assert_eq!(seed.push(&number, &answer(1)).await, 200);
@@ -132,13 +132,12 @@ async fn a_parked_socket_that_dies_ends_the_lease_at_once() {
     let seed = Seed::new(seed().host_lease(Duration::from_secs(60)));
     let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
     let mut read = posts(seed.port, &list).await;
-    sleep(Duration::from_millis(20)).await;
+    queued(seed.port, 1).await;
     let mut effect = posts(seed.port, &call(2, 0)).await;
-    sleep(Duration::from_millis(20)).await;
     assert_eq!(seed.pull().await.unwrap().1["id"], 1);
     let (number, _) = seed.pull().await.unwrap();
     let parked = seed.pulling().await;
-    sleep(Duration::from_millis(50)).await;
+    connections(seed.port, 1).await;
     drop(parked);
     // What may have had an effect ends as unknown, long before any time-out.
     let ended = effect.response().await;
@@ -171,13 +170,13 @@ async fn a_host_without_a_sign_is_gone_after_its_lease() {
 async fn signs_of_life_keep_the_lease() {
     let seed = Seed::new(
         seed()
-            .host_lease(Duration::from_millis(600))
+            .host_lease(Duration::from_millis(1_500))
             .park(Duration::from_millis(10)),
     );
     let mut client = posts(seed.port, &call(1, 0)).await;
     let (number, _) = seed.pull().await.unwrap();
     for _ in 0..6 {
-        sleep(Duration::from_millis(200)).await;
+        sleep(Duration::from_millis(400)).await;
         assert_eq!(seed.pull().await, None);
     }
     assert_eq!(seed.push(&number, &answer(1)).await, 200);
@@ -269,10 +268,9 @@ async fn a_notification_is_accepted_and_what_the_host_says_to_it_is_dropped() {
     let notification = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
     // Nobody is there who could want it.
     assert_eq!(post(seed.port, &notification).await.status, 202);
-    let parked = seed.pulling().await;
-    sleep(Duration::from_millis(50)).await;
+    let mut parked = seed.pulling().await;
+    connections(seed.port, 1).await;
     assert_eq!(post(seed.port, &notification).await.status, 202);
-    let mut parked = parked;
     let (number, body) = got(&parked.response().await).unwrap();
     assert_eq!(body, notification);
     assert_eq!(seed.push(&number, &answer(0)).await, 200);

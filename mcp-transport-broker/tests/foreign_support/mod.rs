@@ -12,10 +12,12 @@
 pub mod parser;
 pub mod plugin;
 
-use crate::server_support::{Raw, Response, TOKEN};
+use crate::server_support::{PATIENCE, Raw, Response, TOKEN, host_ask};
 use mcp_transport_broker::run::Dialect;
 use mcp_transport_broker::server::ServerConfig;
 use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
 
 pub fn funplay() -> ServerConfig {
     ServerConfig::new(TOKEN)
@@ -42,4 +44,29 @@ pub async fn posts(port: u16, body: &Value) -> Raw {
 
 pub async fn post(port: u16, body: &Value) -> Response {
     posts(port, body).await.response().await
+}
+
+/// Waits until the broker says so of itself.
+pub async fn status(port: u16, is_so: impl Fn(&Value) -> bool) {
+    let look = async {
+        let mut raw = Raw::to(port).await;
+        loop {
+            let status = host_ask(&mut raw, None, "status", &json!({})).await.json();
+            if is_so(&status) {
+                return;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, look).await.expect("that in time");
+}
+
+/// Waits until so many calls are queued.
+pub async fn queued(port: u16, calls: usize) {
+    status(port, |status| status["queued"] == calls).await;
+}
+
+/// Waits until the host that is attached has so many connections.
+pub async fn connections(port: u16, open: usize) {
+    status(port, |status| status["host"]["connections"] == open).await;
 }
