@@ -12,6 +12,7 @@ mod server_support;
 
 use foreign_support::plugin::{Editor, pulled, session};
 use foreign_support::{call, connections, funplay, post, posts};
+use mcp_transport_broker::broker::Config;
 use mcp_transport_broker::run::Dialect;
 use serde_json::{Value, json};
 use server_support::{Host, PATIENCE, Raw, Response, TOKEN, Up, host_ask, up};
@@ -519,7 +520,9 @@ async fn shutdown_answers_everybody_and_the_server_ends_in_time() {
 
 #[tokio::test]
 async fn the_host_that_is_attached_decides_what_a_post_means() {
-    let up = up(funplay().dialects([Dialect::Native, Dialect::Funplay]));
+    let quick = Config::default().silence(Duration::from_secs(1));
+    let config = funplay().broker(quick);
+    let up = up(config.dialects([Dialect::Native, Dialect::Funplay]));
     let editor = Editor::new(up.port, TOKEN);
     // Nobody was there: the first in the list.
     assert_eq!(post(up.port, &call(1, 0)).await.status, 400, "no session");
