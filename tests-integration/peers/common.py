@@ -19,9 +19,11 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").resolve()
 PEERS = TARGET / "peers"
 
 NPM_PACKAGES = [
-    "node@22.23.3",  # both of the others want Node 22
+    "node@22.23.3",  # the inspector and the suite want Node 22
     "@modelcontextprotocol/inspector@2.12.0",
     "@modelcontextprotocol/conformance@0.2.0-alpha.12",
+    "@modelcontextprotocol/sdk@1.32.2",
+    "@modelcontextprotocol/client@2.4.0",
 ]
 
 # Debian's and Ubuntu's; which version is as good as another.
@@ -81,6 +83,12 @@ def node_package(path):
     """The command that runs this script of an npm package, under the Node that the packages want."""
     modules = _node_modules()
     return [str(modules / ".bin" / "node"), str(modules / path)]
+
+
+def node_script(name, *arguments):
+    """The command that runs a script beside this one. Its first argument is where the packages are."""
+    modules = _node_modules()
+    return [str(modules / ".bin" / "node"), str(HERE / name), str(modules), *arguments]
 
 
 def _node_modules():
@@ -190,8 +198,9 @@ def scratch():
 class Process:
     """A process of ours, its output in a file. It ends with the `with` block, by its own id."""
 
-    def __init__(self, name, command, log, env=None):
+    def __init__(self, name, command, log, env=None, stdin=subprocess.DEVNULL):
         self.name = name
+        self.stdin = stdin
         self.log = Path(log)
         self.env = {**os.environ, "NO_COLOR": "1", **(env or {})}
         self.command = [str(part) for part in command]
@@ -200,7 +209,7 @@ class Process:
         with self.log.open("ab") as out:
             self.child = subprocess.Popen(
                 self.command,
-                stdin=subprocess.DEVNULL,
+                stdin=self.stdin,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 env=self.env,
