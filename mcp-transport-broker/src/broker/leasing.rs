@@ -152,6 +152,16 @@ impl Broker {
         let until = seat.check_at(self.youngest(), self.config.silence);
         if !is_same && until.is_none_or(|until| until > now) {
             let wait = until.map_or(Duration::from_secs(1), |until| until - now);
+            let wait = match seat.life {
+                // It may lose its connections at any time, and has a grace from then on.
+                Life::Heard {
+                    holds_connection: true,
+                } => {
+                    let grace = self.timers.at(Timer::Grace).map(|over| over - now);
+                    wait.min(grace.unwrap_or(self.config.grace))
+                }
+                _ => wait,
+            };
             let process = seat.host.pid.map(|pid| format!(" (process {pid})"));
             let text = format!(
                 "{}{} is attached and alive; detach it, or ask again",
@@ -160,7 +170,9 @@ impl Broker {
             );
             let mut refused = Refused::new(Word::Busy, text);
             refused.holder = Some(Box::new(seat.host.clone()));
-            refused.retry_after_ms = Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+            // Rounded up: who asks then finds the seat free.
+            let wait = wait.as_micros().div_ceil(1_000);
+            refused.retry_after_ms = Some(u64::try_from(wait).unwrap_or(u64::MAX));
             return Err(refused);
         }
         let Some(former) = former else {

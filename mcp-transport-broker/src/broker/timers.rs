@@ -33,6 +33,11 @@ impl<K: Copy + Eq + Hash + Ord> Timers<K> {
         }
     }
 
+    /// When it is due, if it is set.
+    pub(super) fn at(&self, key: K) -> Option<Instant> {
+        self.at.get(&key).copied()
+    }
+
     /// Takes the first that is due.
     pub(super) fn pop(&mut self, now: Instant) -> Option<K> {
         let &(at, key) = self.due.first().filter(|&&(at, _)| at <= now)?;

@@ -5,6 +5,7 @@ use crate::rig::{Rig, attach_of, call, ending, host, s};
 use mcp_transport_broker::broker::{Attachment, Life};
 use mcp_transport_broker::native::Word;
 use mcp_transport_core::Outcome;
+use std::time::Duration;
 
 #[test]
 fn another_host_is_refused_while_the_first_is_alive_and_told_who_that_is() {
@@ -24,6 +25,25 @@ fn another_host_is_refused_while_the_first_is_alive_and_told_who_that_is() {
         (gone.error, gone.reason.as_deref()),
         (Word::LeaseOver, Some("stale"))
     );
+}
+
+#[test]
+fn who_restarts_after_a_crash_is_told_to_ask_again_when_the_grace_is_over() {
+    let mut rig = Rig::new();
+    let mut attach = attach_of("a");
+    attach.holds_connection = true;
+    let lease = rig.try_attach(attach).unwrap().lease;
+    rig.broker.connections(rig.now, lease, 1);
+    rig.pass(s(4));
+    let alive = rig.try_attach(attach_of("b")).unwrap_err();
+    assert_eq!(alive.retry_after_ms, Some(1_000));
+
+    rig.broker.connections(rig.now, lease, 0);
+    rig.pass(Duration::from_micros(299_500));
+    let crashed = rig.try_attach(attach_of("b")).unwrap_err();
+    assert_eq!(crashed.retry_after_ms, Some(701));
+    rig.pass(Duration::from_millis(701));
+    rig.try_attach(attach_of("b")).unwrap();
 }
 
 #[test]
