@@ -1066,6 +1066,8 @@ impl World {
             self.sums.catalogue += 1;
             if asked.initialises {
                 let client = self.clients.get_mut(&asked.client).expect("it waits");
+                // To initialise twice starts over.
+                client.unsure |= client.initialised;
                 client.initialised = true;
             }
             return;
