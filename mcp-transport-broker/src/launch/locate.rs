@@ -15,7 +15,7 @@ pub enum Program {
     #[default]
     Search,
     /// As [`Search`](Self::Search), and if there is none, this program once more: its `main` calls
-    /// [`broker_main`](crate::launch::broker_main) first.
+    /// [`broker_main`](crate::run::broker_main) first.
     SearchOrSelf,
     /// This one.
     At(PathBuf),
