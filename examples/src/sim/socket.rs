@@ -23,7 +23,8 @@ use super::tap::Tap;
 /// The Python server's limit, in both directions.
 const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 
-/// An attempt to connect takes no longer than this.
+/// An attempt to connect takes no longer than this; the system's own limit is the installed plugin's only one. For the answer to
+/// its upgrade it waits as long as that takes, so somebody may hold it until there is a hub.
 const DIAL: Duration = Duration::from_secs(10);
 
 /// A hub that does not read for this long is gone.
@@ -49,10 +50,12 @@ impl Socket {
     /// Connects to the hub at `url`.
     pub(super) async fn dial(url: &str) -> Result<Self, String> {
         let (host, port) = authority(url)?;
-        let connect = async {
-            let tcp = TcpStream::connect((host.as_str(), port))
-                .await
-                .map_err(Error::Io)?;
+        let tcp = match timeout(DIAL, TcpStream::connect((host.as_str(), port))).await {
+            Ok(Ok(tcp)) => tcp,
+            Ok(Err(error)) => return Err(error.to_string()),
+            Err(_elapsed) => return Err(format!("no connection within {DIAL:?}")),
+        };
+        let upgrade = async {
             tcp.set_nodelay(true).map_err(Error::Io)?;
             let config = WebSocketConfig::default()
                 .read_buffer_size(16 * 1024)
@@ -60,10 +63,9 @@ impl Socket {
                 .max_frame_size(Some(MESSAGE_BYTES));
             client_async_with_config(url, Tap::new(tcp), Some(config)).await
         };
-        match timeout(DIAL, connect).await {
-            Ok(Ok((socket, _response))) => Ok(Self(socket)),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_elapsed) => Err(format!("no connection within {DIAL:?}")),
+        match upgrade.await {
+            Ok((socket, _response)) => Ok(Self(socket)),
+            Err(error) => Err(error.to_string()),
         }
     }
 
