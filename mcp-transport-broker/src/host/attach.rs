@@ -1,4 +1,8 @@
 //! Getting a lease: what a dial is for the dial loop.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: it waits until a broker that is busy may be asked again"
+)]
 
 use super::http::{Caller, Connection, Dial};
 use super::hub::Hub;
@@ -11,6 +15,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+/// How long one dial asks again for a lease that somebody has; after that the schedule decides.
+const ASK_AGAIN: Duration = Duration::from_secs(3);
 
 /// What does not change from one lease to the next.
 #[derive(Clone)]
@@ -67,7 +74,7 @@ impl Connector for Leases {
         if self.origin.gap.swap(0, Ordering::Relaxed) > 0 {
             self.reason = "reload";
         }
-        let granted = self.origin.attach(self.reason).await?;
+        let granted = self.origin.attach_when_free(self.reason).await?;
         self.reason = "reconnect";
         *self.granted.lock().unwrap_or_else(PoisonError::into_inner) = Some(granted);
         Ok(memory::pair(1).0)
@@ -75,6 +82,25 @@ impl Connector for Leases {
 }
 
 impl Origin {
+    /// Attaches; while the broker has a host that it is not sure of, it says when to ask again, and
+    /// is asked then: mostly that one is a former life of ours which has just been killed.
+    async fn attach_when_free(&self, reason: &str) -> Result<Granted, Error> {
+        let mut left = ASK_AGAIN;
+        loop {
+            let error = match self.attach(reason).await {
+                Err(error) => error,
+                granted => return granted,
+            };
+            match error.retry_after() {
+                Some(wait) if wait <= left => {
+                    tokio::time::sleep(wait).await;
+                    left -= wait;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+
     async fn attach(&self, reason: &str) -> Result<Granted, Error> {
         if let Some(launch) = &self.launch {
             launch.ensure().await?;
