@@ -41,6 +41,12 @@ struct Flags {
     #[arg(long, value_enum)]
     editor: Option<Editors>,
 
+    /// Leaves the port to a broker, a process of its own that outlives this one: when this server is restarted, clients stay
+    /// connected, their calls wait, and editors connect the moment it is back. The broker is found or started; it ends when
+    /// this server ends in order, and five minutes after a crash
+    #[arg(long)]
+    behind_broker: bool,
+
     /// How long a call waits for an editor that is away, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120.0, value_parser = seconds)]
     hold: f64,
@@ -75,6 +81,7 @@ Examples:
   unity_server --sim                           the same with a simulated editor: no Unity needed
   unity_server --sim --sim-reload-every 10     and one that reloads all the time
   unity_server --http-url http://127.0.0.1:9090
+  unity_server --behind-broker                 one that may be restarted while clients call
   curl http://127.0.0.1:8080/health            what works, what does not, and what to do
 
 The log goes to standard error; RUST_LOG=debug says more.";
@@ -94,6 +101,7 @@ impl Flags {
         let mut options = Options::new(self.http_url.map_or(DEFAULT_PORT, LocalUrl::port));
         options.stdio = self.transport.unwrap_or(guess) == Transport::Stdio;
         options.origins = self.allow_origin;
+        options.behind_broker = self.behind_broker;
         options.editors = self.editor.unwrap_or_else(|| Editors::by_default(self.sim));
         options.budget = Budget::new(
             Duration::from_secs_f64(self.hold),
@@ -113,6 +121,10 @@ impl Flags {
 }
 
 fn main() -> ExitCode {
+    // Where no mcp-broker is installed, this program is the broker, too.
+    if let Some(code) = mcp_transport_broker::run::broker_main() {
+        return code;
+    }
     let flags = Flags::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| "info,rmcp=warn".into());

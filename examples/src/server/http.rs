@@ -112,12 +112,15 @@ impl Http {
         calls: &Calls,
         origins: Vec<Origin>,
     ) -> Started {
-        Self::start_with(listener, calls, origins, true)
+        let number = listener.local_port();
+        Self::start_with(listener, number, calls, origins, true)
     }
 
-    /// The same; `plugins` says whether plugins may connect at `/hub/plugin`.
+    /// The same; `plugins` says whether plugins may connect at `/hub/plugin`, and `number` which port clients and plugins
+    /// dial: behind a broker it is the broker's.
     pub fn start_with<B: Bind + 'static>(
         listener: Loopback<B>,
+        number: u16,
         calls: &Calls,
         origins: Vec<Origin>,
         plugins: bool,
@@ -125,7 +128,6 @@ impl Http {
         let plugin = plugins.then(plugin_config);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let plugins = TaskTracker::new();
-        let number = listener.local_port();
         let guard = origins.into_iter().fold(
             Guard::new(number).max_body(MAX_BODY as u64),
             Guard::allow_origin,

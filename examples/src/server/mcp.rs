@@ -54,6 +54,16 @@ impl UnityMcp {
         }
     }
 
+    /// For a client that comes by the broker. `owner`: who it is, if it has a session.
+    pub fn behind_broker(calls: Calls, owner: Option<String>) -> Self {
+        Self {
+            calls,
+            session: None,
+            owner,
+            active: Mutex::new(None),
+        }
+    }
+
     async fn call(
         &self,
         tool: &'static Tool,

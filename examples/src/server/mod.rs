@@ -1,6 +1,7 @@
 //! The Unity MCP server: MCP towards clients, the plugin hub towards editors, on one port.
 
 mod answer;
+mod behind;
 pub mod flags;
 mod health;
 mod http;

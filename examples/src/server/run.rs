@@ -1,6 +1,7 @@
 //! The whole server: its port, its hub, its client on the pipes, its simulated editor.
 #![expect(clippy::disallowed_methods, reason = "the shell that owns the process")]
 
+use super::behind::{self, Behind};
 use super::flags::Editors;
 use super::http::{self, Http, port_holder};
 use super::mcp::UnityMcp;
@@ -32,6 +33,8 @@ pub struct Options {
     pub editors: Editors,
     /// The simulated editor, if there is to be one.
     pub sim: Option<sim::Options>,
+    /// Whether a broker keeps the port, so that clients and editors outlive this process.
+    pub behind_broker: bool,
 }
 
 impl Options {
@@ -44,6 +47,7 @@ impl Options {
             budget: Budget::default(),
             editors: Editors::Auto,
             sim: None,
+            behind_broker: false,
         }
     }
 }
@@ -59,10 +63,19 @@ const EDITOR_STARTS: Duration = Duration::from_secs(2);
 /// # Cancel safety
 /// Dropping the future drops the client on the pipes; what serves the port goes on until the runtime ends.
 pub async fn run(options: Options) -> io::Result<()> {
-    let listener = http::bind(options.port)?;
+    let behind = match options.behind_broker {
+        true => Behind::find(options.port, &options.budget, &options.origins).await?,
+        false => None,
+    };
+    let listener = match &behind {
+        // The port that everybody knows is the broker's; what it passes on comes here.
+        Some(_) => http::bind(0)?,
+        None => behind::bind_directly(options.port).await?,
+    };
     let stop = stop_signal();
     tokio::pin!(stop);
-    let (number, health) = (listener.local_port(), listener.watch_health());
+    let (hidden, health) = (listener.local_port(), listener.watch_health());
+    let number = behind.as_ref().map_or(hidden, Behind::port);
     let hub = Hub::new(Config::default());
     let port_health = health.clone();
     let calls = Calls::new(hub.clone(), options.budget, move || {
@@ -72,7 +85,11 @@ pub async fn run(options: Options) -> io::Result<()> {
         })
     });
     let plugins = options.editors != Editors::Bridge;
-    let started = Http::start_with(listener, &calls, options.origins, plugins);
+    let started = Http::start_with(listener, number, &calls, options.origins, plugins);
+    let behind = match behind {
+        Some(behind) => Some(behind.serve(hidden, calls.clone())?),
+        None => None,
+    };
     let bridge = match options.editors {
         Editors::Hub => None,
         Editors::Bridge => Some(dial_editors(&hub)?),
@@ -101,6 +118,9 @@ pub async fn run(options: Options) -> io::Result<()> {
         // Whoever started us may have closed it already.
         let _ = writeln!(io::stdout(), "{banner}");
         stop.await;
+    }
+    if let Some(behind) = behind {
+        behind.stop().await;
     }
     started.stop().await;
     drop(bridge);

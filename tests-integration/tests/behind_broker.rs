@@ -1,0 +1,359 @@
+//! A unity_server behind a broker: it may be killed and started again, and neither clients nor editors notice more than time.
+#![cfg(unix)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "tests wait and spawn"
+)]
+
+use examples::sim::{self, Editor};
+use mcp_transport_broker::launch::Launch;
+use mcp_transport_core::loopback;
+use rmcp::service::ServiceError;
+use rmcp::transport::StreamableHttpClientTransport;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tests_integration::folder::Folder;
+use tests_integration::process::unity_server;
+use tests_integration::{Answer, Client};
+use tokio::process::Child;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// A port, the folder of its broker, and the server behind it.
+struct Rig {
+    port: u16,
+    folder: Folder,
+    server: Child,
+}
+
+impl Rig {
+    async fn start() -> Self {
+        let (port, folder) = (free_port(), Folder::new());
+        let server = server(port, &folder, &["--behind-broker"]);
+        let rig = Self {
+            port,
+            folder,
+            server,
+        };
+        while rig
+            .status()
+            .await
+            .is_none_or(|status| status["host"].is_null())
+        {
+            pause().await;
+        }
+        rig
+    }
+
+    /// As a crash does it.
+    async fn kill(&mut self) {
+        self.server.kill().await.unwrap();
+    }
+
+    fn start_again(&mut self) {
+        self.server = server(self.port, &self.folder, &["--behind-broker"]);
+    }
+
+    fn launch(&self) -> Launch {
+        Launch::new(self.port).state_dir(self.folder.path().join("broker"))
+    }
+
+    /// What the broker says of itself, if there is one.
+    async fn status(&self) -> Option<Value> {
+        let broker = self.launch().find().await.ok()??;
+        serde_json::from_str(&broker.status().await.ok()?).ok()
+    }
+
+    async fn broker_pid(&self) -> u32 {
+        self.launch().find().await.unwrap().unwrap().pid()
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/mcp", self.port)
+    }
+
+    async fn legacy(&self) -> Client {
+        Client::legacy(StreamableHttpClientTransport::from_uri(self.url())).await
+    }
+
+    async fn modern(&self) -> Client {
+        Client::modern(StreamableHttpClientTransport::from_uri(self.url())).await
+    }
+
+    fn editor(&self, options: sim::Options) -> Editor {
+        Editor::spawn(&format!("ws://127.0.0.1:{}/hub/plugin", self.port), options)
+    }
+
+    async fn end(mut self) {
+        let _ = self.server.kill().await;
+        if let Some(broker) = self.launch().find().await.unwrap() {
+            broker.stop().await.unwrap();
+        }
+    }
+}
+
+fn server(port: u16, folder: &Folder, flags: &[&str]) -> Child {
+    let url = format!("http://127.0.0.1:{port}");
+    let mut command = unity_server(&["--transport", "http", "--editor", "hub"]);
+    command
+        .args(["--http-url", &url])
+        .args(flags)
+        .env("MCP_BROKER_STATE_DIR", folder.path().join("broker"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn free_port() -> u16 {
+    loop {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        if TcpListener::bind((Ipv6Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(20)).await;
+}
+
+async fn until<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {
+    while !holds().await {
+        pause().await;
+    }
+}
+
+/// What became of a call, as its client sees it: whether it succeeded, and if not, what is known.
+async fn call(client: &Client, tool: &str, arguments: Value) -> Result<Answer, String> {
+    match client.try_call(tool, arguments).await {
+        Ok(result) => {
+            let answer = Answer::of(&result);
+            match answer.succeeded() {
+                true => Ok(answer),
+                false => Err(answer.outcome().unwrap_or("none").to_owned()),
+            }
+        }
+        Err(ServiceError::McpError(error)) => {
+            let outcome = error
+                .data
+                .as_ref()
+                .and_then(|data| data["outcome"].as_str());
+            Err(outcome.unwrap_or(&error.message).to_owned())
+        }
+        Err(other) => Err(other.to_string()),
+    }
+}
+
+async fn creates(client: &Client, name: &str) -> Result<Answer, String> {
+    let arguments = json!({"action": "create", "name": name});
+    call(client, "manage_gameobject", arguments).await
+}
+
+/// Calls of one client, one every 50 ms, until told to stop: what became of each.
+async fn load(
+    client: Arc<Client>,
+    prefix: String,
+    stop: Arc<AtomicBool>,
+) -> Vec<(String, Result<Answer, String>)> {
+    let (mut calls, patience) = (JoinSet::new(), Arc::new(Semaphore::new(100)));
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    for number in 0.. {
+        tick.tick().await;
+        let permit = patience.clone().acquire_owned().await.unwrap();
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let (client, name) = (client.clone(), format!("{prefix}-{number}"));
+        calls.spawn(async move {
+            let answer = creates(&client, &name).await;
+            drop(permit);
+            (name, answer)
+        });
+    }
+    calls.join_all().await
+}
+
+#[tokio::test]
+async fn twenty_kills_of_the_server_under_load_cost_no_client_its_session_and_no_call_its_answer() {
+    let mut rig = Rig::start().await;
+    let editor = rig.editor(sim::Options::default());
+    editor.connected().await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let clients = [
+        rig.legacy().await,
+        rig.legacy().await,
+        rig.modern().await,
+        rig.modern().await,
+    ];
+    let clients = clients.map(Arc::new);
+    let mut loads = JoinSet::new();
+    for (number, client) in clients.iter().enumerate() {
+        loads.spawn(load(
+            client.clone(),
+            format!("client{number}"),
+            stop.clone(),
+        ));
+    }
+    let broker = rig.broker_pid().await;
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        rig.kill().await;
+        rig.start_again();
+        editor.connected().await;
+        let mut state = editor.watch();
+        state
+            .wait_for(|state| *state == sim::State::Connected)
+            .await
+            .unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    stop.store(true, Ordering::Relaxed);
+    let answers: Vec<_> = loads.join_all().await.into_iter().flatten().collect();
+
+    assert!(
+        answers.len() > 200,
+        "only {} calls were made",
+        answers.len()
+    );
+    let created = editor.report().objects_created;
+    let twice: BTreeMap<_, _> = created.iter().filter(|(_, count)| **count > 1).collect();
+    assert!(twice.is_empty(), "these took effect twice: {twice:?}");
+    let mut succeeded = 0;
+    for (name, answer) in &answers {
+        match answer {
+            Ok(_) => {
+                succeeded += 1;
+                assert_eq!(
+                    created.get(name),
+                    Some(&1),
+                    "{name} was answered and is not there"
+                );
+            }
+            Err(outcome) => assert_eq!(outcome, "unknown", "{name}"),
+        }
+    }
+    assert!(
+        succeeded > answers.len() / 2,
+        "{succeeded} of {}",
+        answers.len()
+    );
+    assert_eq!(
+        rig.broker_pid().await,
+        broker,
+        "the broker has lived through it"
+    );
+    let status = rig.status().await.unwrap();
+    assert_eq!(status["sessions"], 2, "no client began anew: {status}");
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn an_editor_is_registered_within_a_second_of_the_servers_return_after_seventy_seconds() {
+    let mut rig = Rig::start().await;
+    let editor = rig.editor(sim::Options::default().away(Duration::from_secs(5)));
+    editor.connected().await;
+    let client = rig.legacy().await;
+    creates(&client, "Before").await.unwrap();
+    rig.kill().await;
+    // Its scripts are compiled meanwhile, which ends what it had waiting.
+    editor.reload();
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    assert!(!editor.is_connected());
+    rig.start_again();
+    until(async || {
+        rig.status()
+            .await
+            .is_some_and(|status| !status["host"].is_null())
+    })
+    .await;
+    let back = Instant::now();
+    editor.connected().await;
+    let took = back.elapsed();
+    // What a newcomer to this port would see; the editor's own schedule would have it wait for up to 30 s.
+    assert!(took < Duration::from_secs(1), "it took {took:?}");
+    creates(&client, "After").await.unwrap();
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn tools_are_listed_at_once_while_the_server_is_away() {
+    let mut rig = Rig::start().await;
+    let (legacy, modern) = (rig.legacy().await, rig.modern().await);
+    let with_server = legacy.peer().list_all_tools().await.unwrap().len();
+    assert!(with_server > 10);
+    // The broker has asked for itself by now, or does in a moment.
+    until(async || modern.peer().list_all_tools().await.is_ok()).await;
+    rig.kill().await;
+    until(async || {
+        rig.status()
+            .await
+            .is_some_and(|status| status["host"].is_null())
+    })
+    .await;
+    for client in [&legacy, &modern, &rig.legacy().await] {
+        assert_eq!(
+            client.peer().list_all_tools().await.unwrap().len(),
+            with_server
+        );
+    }
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_told_to_end_leaves_no_broker_and_no_port() {
+    let mut rig = Rig::start().await;
+    let pid = rig.server.id().unwrap().to_string();
+    let told = std::process::Command::new("kill")
+        .args(["-TERM", &pid])
+        .status();
+    assert!(told.unwrap().success());
+    rig.server.wait().await.unwrap();
+    until(async || loopback::connect(rig.port).await.is_err()).await;
+    let files = rig.launch().files();
+    until(async || !files.record.exists() && !files.token.exists() && !files.log.exists()).await;
+}
+
+#[tokio::test]
+async fn a_server_without_the_flag_takes_the_port_from_a_broker_that_a_crash_has_left() {
+    let mut rig = Rig::start().await;
+    let broker = rig.broker_pid().await;
+    rig.kill().await;
+    until(async || {
+        rig.status()
+            .await
+            .is_some_and(|status| status["host"].is_null())
+    })
+    .await;
+    rig.server = server(rig.port, &rig.folder, &[]);
+    let path = format!("/proc/{broker}");
+    if cfg!(target_os = "linux") {
+        until(async || !std::path::Path::new(&path).exists()).await;
+    }
+    until(async || loopback::connect(rig.port).await.is_ok()).await;
+    let client = rig.legacy().await;
+    assert!(client.peer().list_all_tools().await.unwrap().len() > 10);
+    assert!(
+        rig.launch().find().await.is_err(),
+        "no broker listens there"
+    );
+    rig.server.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_without_the_flag_leaves_a_broker_alone_that_has_a_server() {
+    let rig = Rig::start().await;
+    let other = server(rig.port, &rig.folder, &[]);
+    let ended = other.wait_with_output().await.unwrap();
+    assert!(!ended.status.success());
+    assert!(!rig.status().await.unwrap()["host"].is_null());
+    rig.end().await;
+}
