@@ -3,7 +3,9 @@
 use crate::rig::{Rig, attach_of, call, call_with_progress, ending, request, result, s};
 use mcp_transport_broker::broker::{Ask, Operation, Pushed};
 use mcp_transport_core::Outcome;
+use mcp_transport_core::keepalive::SleepWatch;
 use serde_json::{Value, json};
+use std::time::{Duration, SystemTime};
 
 #[test]
 fn a_call_that_no_host_took_is_answered_before_its_client_gives_up() {
@@ -191,6 +193,44 @@ fn a_sleeping_machine_expires_nothing() {
     assert!(rig.over.is_empty());
     rig.pass_alive(lease, s(50));
     assert_eq!(rig.ended(ticket).0, Outcome::NotDelivered);
+}
+
+#[test]
+fn a_wall_clock_that_is_set_back_and_forth_expires_nothing() {
+    let mut rig = Rig::new();
+    let client = rig.modern();
+    let lease = rig.attach(attach_of("a")).lease;
+    let running = rig.ask(client, call(1));
+    assert_eq!(rig.pull(lease).len(), 1);
+    let other = rig.modern();
+    let waiting = rig.ask(other, call(2));
+    let mut wall = SystemTime::UNIX_EPOCH + s(1_800_000_000);
+    let mut watch = SleepWatch::new(rig.now, wall);
+    for step in 0..49 {
+        rig.pass_alive(lease, s(1));
+        // An hour forwards, an hour back, as the shell sees it.
+        wall += s(1);
+        wall = if step % 2 == 0 {
+            wall + s(3_600)
+        } else {
+            wall - s(3_600)
+        };
+        if let Some(gap) = watch.observe(rig.now, wall, None) {
+            assert_eq!(gap.counted, Duration::ZERO, "no deadline moves by it");
+            rig.broker.slept(gap.counted);
+        }
+        rig.broker.handle_timeout(rig.now);
+        rig.drain();
+    }
+    rig.is_waiting(running);
+    rig.is_waiting(waiting);
+    assert!(rig.over.is_empty());
+    rig.pass_alive(lease, s(1));
+    assert_eq!(
+        rig.ended(running).0,
+        Outcome::Running,
+        "50 s, by no clock on a wall"
+    );
 }
 
 #[test]
