@@ -209,8 +209,7 @@ fn message(body: &[u8]) -> Value {
     let events = text.lines().filter_map(|line| line.strip_prefix("data:"));
     let answer = events
         .filter_map(|data| serde_json::from_str::<Value>(data).ok())
-        .filter(|data| data.get("id").is_some())
-        .next_back();
+        .rfind(|data| data.get("id").is_some());
     answer.unwrap_or_else(|| serde_json::from_str(&text).unwrap_or_default())
 }
 

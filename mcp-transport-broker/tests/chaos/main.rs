@@ -74,15 +74,14 @@ async fn chaos(mut rng: Rng, rounds: u64, spare_the_broker: bool) -> Sums {
             tail.until_an_answer().await;
         }
         sleep(Duration::from_millis(rng.u64(..100))).await;
-        let victim = rng.usize(usize::from(spare_the_broker)..3);
+        let broker = rig.launch().find().await.ok().flatten();
+        // Nor can it be killed while nobody has started it again.
+        let spared = spare_the_broker || broker.is_none();
+        let victim = rng.usize(usize::from(spared)..3);
         kills[victim] += 1;
-        match victim {
-            0 => match rig.launch().find().await {
-                Ok(Some(broker)) => rig::kill(broker.pid()),
-                // Nobody has started it again yet.
-                _ => kills[victim] -= 1,
-            },
-            1 => host.is_killed_and_comes_back(&rig, &mut rng).await,
+        match (victim, broker) {
+            (0, Some(broker)) => rig::kill(broker.pid()),
+            (1, _) => host.is_killed_and_comes_back(&rig, &mut rng).await,
             _ => client.is_killed_and_comes_back(&rig, &mut rng).await,
         }
     }
