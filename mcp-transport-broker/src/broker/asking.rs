@@ -19,7 +19,7 @@ impl Broker {
     /// # Errors
     /// [`Refusal::Clients`] where there are too many, [`Refusal::ShuttingDown`].
     pub fn meet(&mut self, now: Instant, meet: Meet) -> Result<ClientId, Refusal> {
-        if self.shut {
+        if self.shut || self.moved {
             return Err(Refusal::ShuttingDown);
         }
         let is_legacy = meet.era == Era::Legacy;
@@ -78,7 +78,7 @@ impl Broker {
         request: Message,
         ask: Ask,
     ) -> Result<Ticket, Refusal> {
-        if self.shut {
+        if self.shut || self.moved {
             return Err(Refusal::ShuttingDown);
         }
         let who = self.clients.get_mut(client);
@@ -169,7 +169,7 @@ impl Broker {
     pub fn is_queued(&self, ticket: Ticket) -> bool {
         self.calls
             .get(&ticket)
-            .is_some_and(|call| matches!(call.stage, Stage::Queued | Stage::Staged))
+            .is_some_and(|call| matches!(call.stage, Stage::Queued | Stage::Staged | Stage::Moved))
     }
 
     /// The client is gone, and so are its calls; but for those whose result it was promised.
@@ -241,16 +241,7 @@ impl Broker {
             let at = later(now, super::progress::FIRST);
             self.timers.set(Timer::Progress(ticket), at);
         }
-        let who = self.clients.any_mut(client);
-        let who = who.expect("the caller has just found it");
-        who.calls.insert(ticket);
-        if let Some(id) = request.id().filter(|_| who.is_legacy()) {
-            who.ids.insert(id.clone(), ticket);
-        }
-        if let Some(token) = &token {
-            who.tokens.insert(token.clone(), ticket);
-        }
-        let call = Call {
+        self.enter(Call {
             op,
             client,
             request,
@@ -265,9 +256,25 @@ impl Broker {
             counted: false,
             told: false,
             acknowledged: false,
-        };
-        self.calls.insert(ticket, call);
+            inherited: false,
+        });
         Ok(ticket)
+    }
+
+    /// A call is known from now on, also by its client's names for it.
+    pub(super) fn enter(&mut self, call: Call) {
+        let ticket = call.ticket();
+        if let Some(who) = self.clients.any_mut(call.client) {
+            who.calls.insert(ticket);
+            let id = call.request.id().filter(|_| !call.told && who.is_legacy());
+            if let Some(id) = id {
+                who.ids.insert(id.clone(), ticket);
+            }
+            if let Some(token) = &call.token {
+                who.tokens.insert(token.clone(), ticket);
+            }
+        }
+        self.calls.insert(ticket, call);
     }
 
     /// While no host is there, the last one's catalogue answers what it can.
@@ -356,7 +363,7 @@ impl Broker {
                     seat.staged.remove(&ticket);
                 }
             }
-            Stage::Out | Stage::Deferred | Stage::Resumed => {}
+            Stage::Out | Stage::Deferred | Stage::Resumed | Stage::Moved => {}
         }
     }
 

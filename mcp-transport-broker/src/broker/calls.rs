@@ -39,6 +39,8 @@ pub(super) struct Call {
     pub(super) told: bool,
     /// A subscription that the host has acknowledged.
     pub(super) acknowledged: bool,
+    /// It was handed out by the broker from which this one took over, and its answer announced.
+    pub(super) inherited: bool,
 }
 
 /// Where a call is.
@@ -54,6 +56,8 @@ pub(super) enum Stage {
     Deferred,
     /// The host that is there got it in a former life, and will answer.
     Resumed,
+    /// A newer broker has it, and this one passes on what that says.
+    Moved,
 }
 
 impl Call {

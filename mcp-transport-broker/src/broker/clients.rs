@@ -4,7 +4,7 @@ use super::types::{ClientId, Lease, Ticket};
 use crate::native::{Era, Meet};
 use mcp_transport_core::handshake::{Handshake, Replay};
 use mcp_transport_core::{Id, Message};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Instant;
 
@@ -34,21 +34,30 @@ pub(super) struct Client {
     pub(super) used: Instant,
     /// It is gone, but for calls whose results it was promised.
     pub(super) gone: bool,
+    /// It goes with its last call: its connection is another broker's.
+    pub(super) once: bool,
 }
 
 /// Which lists a server has promised to tell the changes of.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
-pub(super) struct Declared {
-    pub(super) tools: Lists,
-    pub(super) resources: Lists,
-    pub(super) prompts: Lists,
+#[non_exhaustive]
+pub struct Declared {
+    /// Its tools.
+    pub tools: Lists,
+    /// Its resources.
+    pub resources: Lists,
+    /// Its prompts.
+    pub prompts: Lists,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+/// Whether a server tells the changes of one list.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(super) struct Lists {
-    pub(super) list_changed: bool,
+#[non_exhaustive]
+pub struct Lists {
+    /// It does.
+    pub list_changed: bool,
 }
 
 impl Client {
@@ -94,8 +103,30 @@ impl Clients {
         ClientId(self.last)
     }
 
+    /// The last number of a name.
+    pub(super) const fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// No name up to this one is given any more.
+    pub(super) fn skip_to(&mut self, last: u64) {
+        self.last = self.last.max(last);
+    }
+
     pub(super) fn insert(&mut self, now: Instant, meet: Meet, session: Option<String>) -> ClientId {
         let id = self.next_id();
+        self.restore(id, now, meet, session);
+        id
+    }
+
+    /// One that had its name before.
+    pub(super) fn restore(
+        &mut self,
+        id: ClientId,
+        now: Instant,
+        meet: Meet,
+        session: Option<String>,
+    ) {
         if let Some(session) = &session {
             self.sessions.insert(session.clone(), id);
         }
@@ -114,9 +145,9 @@ impl Clients {
             streams: 0,
             used: now,
             gone: false,
+            once: false,
         };
         self.all.insert(id, client);
-        id
     }
 
     /// One that is there.

@@ -158,6 +158,7 @@ impl Broker {
         if let Some(snapshot) = self.changed_catalogue() {
             self.outputs.push_back(Output::Catalogue(snapshot));
         }
+        self.leave_if_done(now);
         if self.has_something() {
             if let Some(seat) = self.seat.as_mut().filter(|seat| !seat.ready) {
                 seat.ready = true;
@@ -198,8 +199,10 @@ impl Broker {
         if let Some(client) = self.clients.any_mut(call.client) {
             client.calls.remove(&ticket);
             client.used = now;
-            if client.gone && client.calls.is_empty() {
-                self.bury(call.client);
+            match client.calls.is_empty() {
+                true if client.gone => self.bury(call.client),
+                true if client.once => self.dismiss(call.client),
+                _ => {}
             }
         }
     }
@@ -226,12 +229,13 @@ impl Broker {
 
     /// The broker ends a session: its calls are answered, and its client must initialise again.
     pub(super) fn close(&mut self, now: Instant, client: ClientId) {
-        let Some(who) = self.clients.get(client) else {
+        // The newer broker has the session, if one took over.
+        let Some(who) = self.clients.get(client).filter(|_| !self.moved) else {
             return;
         };
         for ticket in Vec::from_iter(who.calls.iter().copied()) {
             match self.calls.get(&ticket).map(|call| (call.stage, call.op)) {
-                Some((Stage::Out | Stage::Deferred | Stage::Resumed, op)) => {
+                Some((Stage::Out | Stage::Deferred | Stage::Resumed | Stage::Moved, op)) => {
                     self.delivery.release(op);
                     self.end(now, ticket, Outcome::Unknown, Why::SessionOver);
                 }
@@ -272,7 +276,7 @@ impl Broker {
         self.shut = true;
         for ticket in Vec::from_iter(self.calls.keys().copied()) {
             match self.calls.get(&ticket).map(|call| (call.stage, call.op)) {
-                Some((Stage::Out | Stage::Deferred | Stage::Resumed, op)) => {
+                Some((Stage::Out | Stage::Deferred | Stage::Resumed | Stage::Moved, op)) => {
                     self.delivery.release(op);
                     self.end(now, ticket, Outcome::Unknown, Why::BrokerEnds);
                 }

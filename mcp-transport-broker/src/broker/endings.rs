@@ -21,6 +21,8 @@ pub(super) enum Why {
     StillRunning,
     /// The broker is ending.
     BrokerEnds,
+    /// A newer broker took it over, and cannot be heard.
+    SuccessorLost,
     /// The host has ended what served this client, or did not take its session up again.
     SessionOver,
     /// What the host pushed is no answer to it.
@@ -38,6 +40,7 @@ impl Why {
             Self::AnswerMissing => "answer_missing",
             Self::StillRunning => "still_running",
             Self::BrokerEnds => "shutting_down",
+            Self::SuccessorLost => "successor_lost",
             Self::SessionOver => "session_over",
             Self::NoAnswer => "malformed",
             Self::Unread => "disconnected",
@@ -51,6 +54,7 @@ impl Why {
             Self::SessionOver => ErrorKind::Evicted(EvictionReason::Stale),
             Self::NoAnswer => ErrorKind::Malformed,
             Self::Unread => ErrorKind::Disconnected,
+            Self::SuccessorLost => ErrorKind::Disconnected,
             Self::LinkLost | Self::Redelivered => match away.end {
                 Some(End::Reloading) => ErrorKind::Evicted(EvictionReason::Reloading),
                 Some(End::ShuttingDown) => ErrorKind::Evicted(EvictionReason::ShuttingDown),
@@ -87,6 +91,9 @@ pub(super) fn ended(
         ),
         Why::StillRunning => format!("{name} still runs after {waited}"),
         Why::BrokerEnds => format!("The broker is ending, and {name} has no answer yet"),
+        Why::SuccessorLost => {
+            format!("A newer broker took {name} over from this one, and can no longer be heard")
+        }
         Why::SessionOver => {
             format!("The host no longer serves the session to which {name} belongs")
         }
@@ -140,6 +147,7 @@ pub(super) fn phrase(now: Instant, away: &Away) -> String {
         End::Lost => format!("{host} closed its connections {ago} ago, without a goodbye"),
         End::Superseded => format!("{host} attached anew {ago} ago"),
         End::BrokerEnds => "the broker is ending".to_owned(),
+        End::Moved => format!("{host} was sent to a newer broker {ago} ago"),
     }
 }
 

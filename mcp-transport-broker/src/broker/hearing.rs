@@ -36,12 +36,11 @@ impl Broker {
         let Some(op) = self.delivery.op(ticket.get()) else {
             return Pushed::Stray;
         };
-        let current = lease.0;
         let pushed = match (self.claim(op, ticket), self.calls.get(&ticket)) {
             (None, _) => Pushed::Stray,
-            (Some(link), Some(call)) => {
+            (Some(is_current), Some(call)) => {
                 let told = call.told;
-                self.finish(now, ticket, message, link == current);
+                self.finish(now, ticket, message, is_current);
                 if told { Pushed::Late } else { Pushed::Answered }
             }
             (Some(_), None) => {
@@ -176,22 +175,26 @@ impl Broker {
         self.flush(now);
     }
 
-    /// The link on which the host got what it answers: this one, or one of its former ones.
-    fn claim(&mut self, op: Op, ticket: Ticket) -> Option<Link> {
+    /// Whether the host got what it answers: on this lease (true) or in a former life of it
+    /// (false).
+    fn claim(&mut self, op: Op, ticket: Ticket) -> Option<bool> {
         let seat = self.seat.as_ref()?;
+        let call = self.calls.get(&ticket);
+        // The broker from which this one took over gave it out.
+        if call.is_some_and(|call| call.inherited && call.stage == Stage::Resumed) {
+            return seat.inherits.then_some(false);
+        }
         // What this host was not given it cannot answer, but for what a former life of it got.
-        let is_held_back = self
-            .calls
-            .get(&ticket)
-            .is_some_and(|call| call.stage == Stage::Staged);
-        let current = (!is_held_back).then_some(seat.lease.0);
+        let is_held_back = call.is_some_and(|call| call.stage == Stage::Staged);
+        let own = seat.lease.0;
+        let current = (!is_held_back).then_some(own);
         let links = Vec::<Link>::from_iter(current.into_iter().chain(seat.formers.iter().copied()));
         for link in links {
             if self.delivery.complete(link, op) != Answer::Stray {
                 if is_held_back {
                     self.withdraw(ticket);
                 }
-                return Some(link);
+                return Some(link == own);
             }
         }
         None

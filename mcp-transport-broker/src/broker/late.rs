@@ -3,6 +3,7 @@
 
 use super::config::LateLimits;
 use super::later;
+use super::moving::{KeptResult, raw};
 use super::types::{Operation, Ticket};
 use mcp_transport_core::Message;
 use std::collections::{HashMap, VecDeque};
@@ -84,6 +85,49 @@ impl Late {
         self.order.push_back(ticket);
         while self.bytes > self.limits.bytes {
             self.drop_oldest();
+        }
+    }
+
+    /// All of it, for whoever takes over; but for what is no JSON.
+    pub(super) fn kept(&self, now: Instant) -> Vec<KeptResult> {
+        let left = |until: Instant| {
+            u64::try_from(until.saturating_duration_since(now).as_millis()).unwrap_or(u64::MAX)
+        };
+        let entries = self.order.iter().filter_map(|ticket| {
+            let entry = self.entries.get(ticket)?;
+            let message = entry.result.as_ref().map(raw);
+            Some(KeptResult {
+                operation_id: entry.id.clone(),
+                ticket: ticket.get(),
+                message: match message {
+                    Some(message) => Some(message?),
+                    None => None,
+                },
+                left_ms: entry.until.map(left),
+            })
+        });
+        entries.collect()
+    }
+
+    /// What another broker kept, for as long as is left of it.
+    pub(super) fn take_over(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        id: String,
+        message: Option<Message>,
+        left: Option<Duration>,
+    ) {
+        if !self.ids.contains_key(&id) {
+            self.expect(ticket, id);
+        }
+        let Some(message) = message else {
+            return;
+        };
+        self.finish(now, ticket, message);
+        let until = later(now, left.unwrap_or(self.limits.keep).min(self.limits.keep));
+        if let Some(entry) = self.entries.get_mut(&ticket) {
+            entry.until = Some(until);
         }
     }
 

@@ -31,6 +31,14 @@ impl Broker {
                 "the broker is ending; attach to the next one",
             ));
         }
+        if self.moved {
+            let mut refused = Refused::new(
+                Word::LeaseOver,
+                "a newer broker has this port: attach there, by a connection of its own",
+            );
+            refused.reason = Some(End::Moved.word().to_owned());
+            return Err(refused);
+        }
         self.unseat(now, &who)?;
         if !who.guards {
             self.end_unguarded(now);
@@ -38,6 +46,7 @@ impl Broker {
 
         let former = who.former.as_ref();
         let formers = former.map_or_else(Vec::new, |former| self.past.links(&former.lease));
+        let inherits = former.is_some_and(|former| self.past.inherits(&former.lease));
         self.give_up_deferred(now, former);
         let coming = former.map(|former| self.awaited(&former.coming));
 
@@ -57,6 +66,7 @@ impl Broker {
             window: who.window.clamp(1, MAX_WINDOW),
             life: who.life,
             formers,
+            inherits,
             since: now,
             heard: now,
             connections: 0,

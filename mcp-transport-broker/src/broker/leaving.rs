@@ -66,7 +66,7 @@ impl Broker {
         for call in self.calls.values_mut() {
             call.counted = false;
             match call.stage {
-                Stage::Queued | Stage::Deferred => continue,
+                Stage::Queued | Stage::Deferred | Stage::Moved => continue,
                 Stage::Resumed => {
                     resumed.push(call.ticket());
                     continue;
@@ -92,6 +92,9 @@ impl Broker {
                 Some(coming) => self.defer(now, ticket, coming.wait),
                 None => self.end(now, ticket, Outcome::Unknown, Why::LinkLost),
             }
+        }
+        if self.moved {
+            self.end_rest(now);
         }
         self.outputs
             .push_back(Output::LeaseOver { lease: seat.lease });

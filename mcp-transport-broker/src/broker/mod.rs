@@ -35,6 +35,7 @@ mod hearing;
 mod late;
 mod leasing;
 mod leaving;
+mod moving;
 mod progress;
 mod refusal;
 mod replaying;
@@ -45,7 +46,10 @@ mod timing;
 mod types;
 
 pub use catalogue::{Entry, Snapshot};
+pub use clients::{Declared, Lists};
 pub use config::{Config, LateLimits};
+pub use moving::{HandOver, HeldCall, HeldReplay, HeldSession, KeptResult, Lane, Taken};
+pub(crate) use moving::{raw, unraw};
 pub use refusal::Refusal;
 pub use status::{Attached, Status};
 pub use types::{
@@ -121,6 +125,8 @@ pub struct Broker {
     timers: Timers<Timer>,
     outputs: VecDeque<Output>,
     shut: bool,
+    /// A newer broker has taken over.
+    moved: bool,
 }
 
 /// The largest window of a host, and so what may run at once.
@@ -149,6 +155,7 @@ impl Broker {
             timers: Timers::new(),
             outputs: VecDeque::new(),
             shut: false,
+            moved: false,
         }
     }
 
@@ -191,7 +198,7 @@ impl Broker {
         let mut counts = Counts::default();
         for call in self.calls.values() {
             match call.stage {
-                Stage::Queued | Stage::Staged => counts.queued += 1,
+                Stage::Queued | Stage::Staged | Stage::Moved => counts.queued += 1,
                 Stage::Out | Stage::Resumed => counts.running += 1,
                 Stage::Deferred => counts.deferred += 1,
             }

@@ -49,6 +49,7 @@ impl Broker {
                 )
             }
             Stage::Staged => "waits until the host has taken the session up again".to_owned(),
+            Stage::Moved => "is with a newer broker".to_owned(),
             Stage::Queued if self.seat.is_some() => {
                 format!("waits for its turn, {} so far", since(call.asked))
             }

@@ -27,7 +27,10 @@ impl Broker {
         }
     }
 
-    fn begin_replay(&mut self, now: Instant, client: ClientId) {
+    pub(super) fn begin_replay(&mut self, now: Instant, client: ClientId) {
+        if self.seat.is_none() {
+            return;
+        }
         let Some(who) = self.clients.get_mut(client) else {
             return;
         };

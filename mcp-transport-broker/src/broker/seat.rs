@@ -18,6 +18,8 @@ pub(super) struct Seat {
     pub(super) life: Life,
     /// The links of this host's former lives: answers to what they got are its answers.
     pub(super) formers: Vec<Link>,
+    /// A former life of it was attached to the broker from which this one took over.
+    pub(super) inherits: bool,
     pub(super) since: Instant,
     pub(super) heard: Instant,
     pub(super) connections: usize,
@@ -112,6 +114,8 @@ pub(super) enum End {
     ShuttingDown,
     /// The broker itself is ending.
     BrokerEnds,
+    /// A newer broker has the port.
+    Moved,
 }
 
 impl End {
@@ -121,6 +125,7 @@ impl End {
             Self::Superseded => "superseded",
             Self::Stale | Self::Lost => "stale",
             Self::Reloading | Self::ShuttingDown | Self::BrokerEnds => "detached",
+            Self::Moved => "moved",
         }
     }
 }
@@ -128,8 +133,17 @@ impl End {
 /// The leases that are over, as many as are remembered.
 #[derive(Debug, Default)]
 pub(super) struct Past {
-    leases: HashMap<String, (Vec<Link>, End)>,
+    leases: HashMap<String, Ended>,
     order: VecDeque<String>,
+}
+
+/// One that is over.
+#[derive(Debug)]
+struct Ended {
+    /// Its link, and those of its host's former lives.
+    links: Vec<Link>,
+    end: End,
+    inherits: bool,
 }
 
 /// How many leases are remembered; and how many of its former lives a host may answer for.
@@ -138,26 +152,57 @@ const LIVES: usize = 8;
 
 impl Past {
     pub(super) fn insert(&mut self, seat: &Seat, end: End) {
+        let mut links = vec![seat.lease.0];
+        links.extend(seat.formers.iter().take(LIVES - 1));
+        let ended = Ended {
+            links,
+            end,
+            inherits: seat.inherits,
+        };
+        self.remember(seat.name.clone(), ended);
+    }
+
+    /// The leases of the broker from which this one takes over.
+    pub(super) fn inherit(&mut self, names: Vec<String>) {
+        for name in names {
+            let ended = Ended {
+                links: Vec::new(),
+                end: End::Moved,
+                inherits: true,
+            };
+            self.remember(name, ended);
+        }
+    }
+
+    /// The oldest first.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.order.iter().map(String::as_str)
+    }
+
+    fn remember(&mut self, name: String, ended: Ended) {
         if self.order.len() == REMEMBERED {
             self.order
                 .pop_front()
                 .map(|oldest| self.leases.remove(&oldest));
         }
-        let mut links = vec![seat.lease.0];
-        links.extend(seat.formers.iter().take(LIVES - 1));
-        self.leases.insert(seat.name.clone(), (links, end));
-        self.order.push_back(seat.name.clone());
+        self.leases.insert(name.clone(), ended);
+        self.order.push_back(name);
     }
 
     /// The links of that lease and of those before it.
     pub(super) fn links(&self, name: &str) -> Vec<Link> {
         self.leases
             .get(name)
-            .map_or_else(Vec::new, |(links, _)| links.clone())
+            .map_or_else(Vec::new, |ended| ended.links.clone())
     }
 
     pub(super) fn end(&self, name: &str) -> Option<End> {
-        self.leases.get(name).map(|&(_, end)| end)
+        self.leases.get(name).map(|ended| ended.end)
+    }
+
+    /// Whether its host may answer what another broker handed out.
+    pub(super) fn inherits(&self, name: &str) -> bool {
+        self.leases.get(name).is_some_and(|ended| ended.inherits)
     }
 }
 

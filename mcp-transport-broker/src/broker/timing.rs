@@ -24,6 +24,8 @@ pub(super) enum Timer {
     Lease,
     /// The host that holds a connection has none.
     Grace,
+    /// The host of a broker that was replaced has had its time.
+    Moved,
 }
 
 impl Broker {
@@ -59,6 +61,7 @@ impl Broker {
                     self.end_seat(now, End::Lost, &[], None);
                     self.answer_held(now);
                 }
+                Timer::Moved => self.end_seat(now, End::Moved, &[], None),
             }
         }
         self.flush(now);
@@ -89,6 +92,7 @@ impl Broker {
         let has_begun = call.is_endless() && call.acknowledged;
         match call.stage {
             Stage::Out if call.is_endless() => {}
+            Stage::Moved => {}
             Stage::Out | Stage::Resumed => self.tell_running(now, ticket),
             Stage::Deferred => self.end(now, ticket, Outcome::Unknown, Why::AnswerMissing),
             Stage::Queued | Stage::Staged if has_begun => {}

@@ -77,6 +77,9 @@ pub(crate) struct Run {
     /// Take over from the broker that has the port.
     #[arg(long)]
     replace: bool,
+    /// Take over only if the broker that has the port is this process.
+    #[arg(long, value_name = "PID", requires = "replace")]
+    replace_pid: Option<u32>,
     /// With the seed's dialect: after how many seconds without a sign its host is gone.
     #[arg(long, default_value = "5", value_parser = seconds)]
     host_lease: Duration,
@@ -118,6 +121,7 @@ impl Cli {
             exit_when_orphaned,
             exit_with_host,
             replace,
+            replace_pid,
             host_lease,
             seed_redeliver,
             allow_unauthenticated_host,
@@ -135,6 +139,7 @@ impl Cli {
             exit_when_orphaned: *exit_when_orphaned,
             exit_with_host: *exit_with_host,
             replace: *replace,
+            replace_pid: *replace_pid,
             host_lease: *host_lease,
             seed_redeliver: *seed_redeliver,
             allow_unauthenticated_host: *allow_unauthenticated_host,
@@ -191,6 +196,7 @@ mod tests {
         config.exit_when_orphaned = Some(Duration::from_secs(300));
         config.exit_with_host = true;
         config.replace = true;
+        config.replace_pid = Some(4_242);
         config.tunnel_paths = vec!["/hub/plugin".to_owned(), "/other".to_owned()];
         config.allow_origins = vec!["https://a.example".to_owned()];
         config.host_lease = Duration::from_secs(1);

@@ -4,7 +4,7 @@ use crate::native::{Hello, NAME, PROTOCOL};
 
 /// What is on the port.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// Nobody listens.
     Nobody,
     /// Somebody who proved to know our token.

@@ -16,9 +16,9 @@
 mod decide;
 mod error;
 mod locate;
-mod probe;
+pub(crate) mod probe;
 mod record;
-mod request;
+pub(crate) mod request;
 mod start;
 
 pub use error::LaunchError;
@@ -29,7 +29,8 @@ pub(crate) use record::{old_log, write_private};
 
 use crate::native::Hello;
 use crate::run::{RunConfig, TOKEN_VARIABLE};
-use decide::{Found, Step};
+pub(crate) use decide::Found;
+use decide::Step;
 use locate::Surroundings;
 use mcp_transport_core::loopback;
 use probe::Asked;
@@ -163,17 +164,17 @@ impl Launch {
         let look_until_it_answers = async {
             loop {
                 let (found, token) = self.look().await?;
-                let replace = match decide::decide(found, env!("CARGO_PKG_VERSION")) {
+                let replaced = match decide::decide(found, env!("CARGO_PKG_VERSION")) {
                     Step::Adopt(hello) => {
                         return Ok(self.launched(hello, token, started.is_some()));
                     }
                     Step::Refuse(what) => return Err(self.foreign(what)),
-                    Step::Start => false,
-                    Step::Replace(_) => true,
+                    Step::Start => None,
+                    Step::Replace(older) => Some(older.pid),
                 };
                 let has_ended = match &started {
                     None => {
-                        started = Some(self.start(replace)?);
+                        started = Some(self.start(replaced)?);
                         None
                     }
                     Some(started) => *started.ended.borrow(),
@@ -207,7 +208,7 @@ impl Launch {
         Ok((found, token.unwrap_or_default()))
     }
 
-    fn start(&self, replace: bool) -> Result<Started, LaunchError> {
+    fn start(&self, replaced: Option<u32>) -> Result<Started, LaunchError> {
         let own = std::env::current_exe().ok();
         let named = std::env::var_os(BINARY_VARIABLE);
         let path = std::env::var_os("PATH");
@@ -220,7 +221,8 @@ impl Launch {
             .map_err(|searched| LaunchError::NoProgram { searched })?;
         let files = self.files();
         let config = RunConfig {
-            replace,
+            replace: replaced.is_some(),
+            replace_pid: replaced,
             state_dir: Some(self.state_dir.clone()),
             log_file: Some(files.log),
             ..self.config.clone()
@@ -228,7 +230,7 @@ impl Launch {
         tracing::info!(
             port = self.config.port,
             ?located,
-            replace,
+            ?replaced,
             "starting a broker"
         );
         start::start(&located, &config)

@@ -16,13 +16,13 @@ use tokio::net::TcpStream;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Who is there?
-pub(super) enum Asked {
+pub(crate) enum Asked {
     Nobody,
     Broker { hello: Hello, nonce: String },
     Other(String),
 }
 
-pub(super) async fn ask(port: u16) -> Asked {
+pub(crate) async fn ask(port: u16) -> Asked {
     let Ok(stream) = loopback::connect(port).await else {
         return Asked::Nobody;
     };
@@ -39,7 +39,7 @@ pub(super) async fn ask(port: u16) -> Asked {
 impl Asked {
     /// Do they know the token? It is read after they answered: a broker that has just been started
     /// made it just before.
-    pub(super) fn prove(self, port: u16, token: Option<&str>) -> Found {
+    pub(crate) fn prove(self, port: u16, token: Option<&str>) -> Found {
         let (hello, nonce) = match self {
             Self::Nobody => return Found::Nobody,
             Self::Other(what) => return Found::Foreign(what),

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 const MAX_ANSWER: usize = 1024 * 1024;
 
 /// The status and the body of the answer.
-pub(super) async fn request(
+pub(crate) async fn request(
     stream: TcpStream,
     request: Request<Full<Bytes>>,
 ) -> Result<(u16, Bytes), Box<dyn StdError + Send + Sync>> {
@@ -32,7 +32,7 @@ pub(super) async fn request(
 }
 
 /// A request to a broker on this port.
-pub(super) fn to_broker(
+pub(crate) fn to_broker(
     method: http::Method,
     port: u16,
     path: &str,

@@ -209,6 +209,22 @@ impl Streams {
         Some(stream)
     }
 
+    /// The number of the newest stream.
+    pub const fn made(&self) -> u64 {
+        self.made
+    }
+
+    /// No stream up to this number is made any more: clients may name another broker's.
+    pub fn skip_to(&mut self, made: u64) {
+        self.made = self.made.max(made);
+    }
+
+    /// Takes what waits for a session's client to GET a stream.
+    pub fn take_waiting(&mut self, client: ClientId) -> Vec<Message> {
+        let waiting = self.sessions.get_mut(&client).map(std::mem::take);
+        waiting.unwrap_or_default().into()
+    }
+
     /// The reader of a stream got everything there was: nothing of it need be kept.
     pub fn done(&mut self, stream: StreamId) {
         self.forget(stream);

@@ -18,7 +18,7 @@ pub struct Refused {
     /// When to ask again, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
-    /// With [`Word::LeaseOver`]: `superseded`, `stale`, `detached` or `unknown`.
+    /// With [`Word::LeaseOver`]: `superseded`, `stale`, `detached`, `moved` or `unknown`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// With [`Word::Incompatible`]: what this broker speaks.
@@ -55,6 +55,10 @@ pub enum Word {
     UnknownPath,
     /// No POST.
     Method,
+    /// No call of this id is to be claimed.
+    UnknownOperation,
+    /// A newer broker has taken over already.
+    Replaced,
     /// Another host is attached and alive.
     Busy,
     /// The lease has ended: attach again.
@@ -77,9 +81,9 @@ impl Word {
             Self::Malformed => 400,
             Self::Unauthorized => 401,
             Self::Forbidden => 403,
-            Self::UnknownPath => 404,
+            Self::UnknownPath | Self::UnknownOperation => 404,
             Self::Method => 405,
-            Self::Busy | Self::LeaseOver => 409,
+            Self::Busy | Self::LeaseOver | Self::Replaced => 409,
             Self::TooLarge => 413,
             Self::Incompatible => 426,
             Self::ShuttingDown => 503,

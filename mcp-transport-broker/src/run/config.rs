@@ -29,6 +29,8 @@ pub struct RunConfig {
     pub exit_with_host: bool,
     /// Take over from the broker that has the port.
     pub replace: bool,
+    /// But only if that is this process: of two that take over at once, one wins.
+    pub replace_pid: Option<u32>,
     /// Paths whose WebSocket upgrades go to the host.
     pub tunnel_paths: Vec<String>,
     /// Origins whose pages may call.
@@ -81,6 +83,7 @@ impl Default for RunConfig {
             exit_when_orphaned: None,
             exit_with_host: false,
             replace: false,
+            replace_pid: None,
             tunnel_paths: Vec::new(),
             allow_origins: Vec::new(),
             host_lease: Duration::from_secs(5),
@@ -120,6 +123,9 @@ impl RunConfig {
         }
         if let Some(after) = self.exit_when_orphaned {
             say("--exit-when-orphaned", seconds(after));
+        }
+        if let Some(pid) = self.replace_pid {
+            say("--replace-pid", pid.to_string());
         }
         for path in &self.tunnel_paths {
             say("--tunnel-path", path.clone());

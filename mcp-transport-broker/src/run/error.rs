@@ -24,6 +24,16 @@ pub enum RunError {
         /// What it says.
         source: io::Error,
     },
+    /// The broker that has the port does not hand over.
+    #[error(
+        "the broker on port {port} did not hand over: {what}; `mcp-broker stop --port {port}` ends it, with an answer for everybody who waits there"
+    )]
+    Replace {
+        /// Which port.
+        port: u16,
+        /// What it said.
+        what: String,
+    },
     /// A file.
     #[error(transparent)]
     File(#[from] LaunchError),

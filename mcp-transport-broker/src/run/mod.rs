@@ -10,11 +10,12 @@
 
 mod config;
 mod error;
+mod replace;
 
 pub use config::{DEFAULT_PORT, Dialect, RunConfig};
 pub use error::RunError;
 
-use crate::launch::{Files, Record, default_state_dir, read_or_make_token};
+use crate::launch::{Files, Record, default_state_dir, read_or_make_token, read_token};
 use crate::server::{Server, ServerConfig, ServerHandle};
 use mcp_transport_core::loopback::Loopback;
 use std::io;
@@ -53,14 +54,44 @@ impl Running {
     pub fn start(config: &RunConfig, token: Option<&str>) -> Result<Self, RunError> {
         let listener =
             Loopback::bind(config.port).map_err(|source| RunError::bind(config, source))?;
+        Self::on(listener, config, token)
+    }
+
+    /// Takes over from the broker that has the port: the port, and whoever waits there. Starts as
+    /// [`start`](Self::start) does where there is none.
+    ///
+    /// # Errors
+    /// [`RunError::PortTaken`] if somebody else has the port, or takes over at the same time;
+    /// [`RunError::Replace`] if the broker that has it does not hand over.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: what an older broker gave is lost if this is dropped, and its clients hear
+    /// that nobody knows what became of their calls.
+    pub async fn replace(config: &RunConfig, token: Option<&str>) -> Result<Self, RunError> {
+        let files = files(config, config.port);
+        let known = match token {
+            Some(token) => Some(token.to_owned()),
+            None => read_token(&files.token)?,
+        };
+        match replace::take(config, known.as_deref()).await? {
+            None => Self::start(config, token),
+            Some((listener, over)) => {
+                let running = Self::on(listener, config, known.as_deref())?;
+                running.server.take_over(over);
+                Ok(running)
+            }
+        }
+    }
+
+    fn on(listener: Loopback, config: &RunConfig, token: Option<&str>) -> Result<Self, RunError> {
         let port = listener.local_port();
         let state_dir = config.state_dir.clone().unwrap_or_else(default_state_dir);
-        let mut files = Files::new(&state_dir, port);
+        let files = files(config, port);
         // What somebody else made is not ours to remove.
         let record = Record::new(port, unix_ms());
-        if let Some(path) = &config.token_file {
-            files.token.clone_from(path);
-        }
         let token = match token {
             Some(token) => token.to_owned(),
             None => read_or_make_token(&files.token, random)?,
@@ -111,6 +142,10 @@ impl Running {
                 tokio::join!(handle.shut_down(END), serve);
             }
         }
+        if handle.has_moved() {
+            // The files are the newer one's, even those that it has not written yet.
+            return;
+        }
         self.record.remove(&self.files);
         if let Some((path, text)) = self.editors {
             if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
@@ -147,7 +182,11 @@ pub fn broker_main() -> Option<ExitCode> {
 
 /// As the environment and the configuration have it.
 pub(crate) async fn start(config: &RunConfig) -> Result<Running, RunError> {
-    Running::start(config, std::env::var(TOKEN_VARIABLE).ok().as_deref())
+    let token = std::env::var(TOKEN_VARIABLE).ok();
+    match config.replace {
+        true => Running::replace(config, token.as_deref()).await,
+        false => Running::start(config, token.as_deref()),
+    }
 }
 
 /// A process's whole life as a broker.
@@ -209,6 +248,15 @@ fn server_config(config: &RunConfig, token: &str) -> Result<ServerConfig, RunErr
         server = server.tunnel_path(path);
     }
     Ok(server)
+}
+
+fn files(config: &RunConfig, port: u16) -> Files {
+    let state_dir = config.state_dir.clone().unwrap_or_else(default_state_dir);
+    let mut files = Files::new(&state_dir, port);
+    if let Some(path) = &config.token_file {
+        files.token.clone_from(path);
+    }
+    files
 }
 
 fn random() -> [u8; 32] {

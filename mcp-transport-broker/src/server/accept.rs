@@ -19,14 +19,24 @@ pub(super) async fn accept<B: Bind>(shared: Arc<Shared>, mut listener: Loopback<
     let room = Arc::new(Semaphore::new(limit));
     let mut connections = JoinSet::new();
     let mut stopped = std::pin::pin!(shared.stopped());
+    let mut moved = std::pin::pin!(shared.moves());
     let health = tell_health(listener.watch_health(), listener.local_port());
     let mut health = std::pin::pin!(health);
+    let mut is_leaving = false;
     loop {
         let stream = tokio::select! {
+            biased;
             (stream, _) = listener.accept() => stream,
             Some(_) = connections.join_next() => continue,
             () = &mut health => continue,
             () = &mut stopped => return connections,
+            // Whoever has come so far is served, so that a newer broker gets the port without a
+            // connection lost.
+            () = std::future::ready(()), if is_leaving => return connections,
+            () = &mut moved, if !is_leaving => {
+                is_leaving = true;
+                continue;
+            }
         };
         match room.clone().try_acquire_owned() {
             Ok(permit) => {

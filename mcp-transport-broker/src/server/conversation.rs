@@ -41,7 +41,7 @@ pub(super) async fn converse(shared: Arc<Shared>, mut stream: TcpStream) {
             let readable = tokio::select! {
                 peeked = timeout(first, stream.peek(&mut byte)) => matches!(peeked, Ok(Ok(1))),
                 () = conn.killed() => false,
-                () = shared.stopped() => false,
+                () = shared.leaves() => false,
             };
             if !readable {
                 return;

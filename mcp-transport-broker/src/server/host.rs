@@ -1,16 +1,18 @@
 //! The host's plane: the native dialect.
 
 use super::answer::{self, Answer};
-use super::body::Reply;
+use super::body::{EventStream, Reply};
+use super::hub::Asked;
 use super::items::{Push, Said};
 use super::route::{HostCall, Shared};
-use crate::broker::{Attachment, Lease, Pushed, Ticket};
+use crate::broker::{Attachment, HandOver, Lease, Pushed, Ticket};
 use crate::native::{
     Attach, Attached, BrokerInfo, Detach, DetachReason, Hello, LEASE_HEADER, NAME, PREFIX,
     PROTOCOL, Pull, Refused, Resumed, Word, proof,
 };
 use crate::run;
 use http::Method;
+use http::request::Parts;
 use serde::Deserialize;
 use serde::Serialize;
 use std::time::Duration;
@@ -36,7 +38,7 @@ async fn route(shared: &Shared, call: &HostCall) -> Result<Answer, Refused> {
         return hello(shared, call);
     }
     let known = [
-        "attach", "pull", "push", "ping", "detach", "status", "stop", "replace",
+        "attach", "pull", "push", "ping", "detach", "status", "stop", "replace", "claim", "rest",
     ];
     if !known.contains(&what) {
         let text = format!("{path} is no path of the native dialect, version {PROTOCOL}");
@@ -72,11 +74,41 @@ async fn route(shared: &Shared, call: &HostCall) -> Result<Answer, Refused> {
             shared.ask_to_stop();
             Ok(nothing())
         }
+        "replace" => match shared.hand_over().await {
+            Some(over) => Ok(json(&over)),
+            None => {
+                let text = "a newer broker has taken over already; ask that one";
+                Err(Refused::new(Word::Replaced, text))
+            }
+        },
+        "claim" => claim(shared, call),
         _ => {
-            let text = "this broker cannot hand over to another; stop it, and start that one";
-            Err(Refused::new(Word::UnknownPath, text))
+            call.hub.take_rest(parse::<HandOver>(call)?);
+            Ok(nothing())
         }
     }
+}
+
+/// Whether a request is for this broker, although a newer one has taken over: a host's that has its
+/// lease here, or another taking over.
+pub(super) fn stays(head: &Parts) -> bool {
+    let what = head.uri.path().strip_prefix(PREFIX);
+    what == Some("replace") || what != Some("attach") && head.headers.contains_key(LEASE_HEADER)
+}
+
+/// A broker that this one has replaced waits for an answer.
+fn claim(shared: &Shared, call: &HostCall) -> Result<Answer, Refused> {
+    #[derive(Deserialize)]
+    struct Claim {
+        operation_id: String,
+    }
+    let Claim { operation_id } = parse(call)?;
+    let Some(Asked { reader, watched }) = call.hub.claim(&operation_id) else {
+        let text = "there is no such operation here, or it was claimed before";
+        return Err(Refused::new(Word::UnknownOperation, text));
+    };
+    let stream = EventStream::new(reader, watched, shared.config.comment_every);
+    Ok(answer::events(Reply::stream(stream)))
 }
 
 /// Who has this port, for whoever has a token to keep.

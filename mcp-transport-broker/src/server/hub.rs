@@ -44,6 +44,8 @@ pub(crate) struct Hub {
     catalogue: watch::Sender<Option<Snapshot>>,
     /// Nobody has needed it for as long as that may be.
     orphaned: watch::Sender<bool>,
+    /// A lease is over.
+    pub(super) left: Notify,
 }
 
 /// A client's call, taken.
@@ -84,11 +86,14 @@ impl Hub {
                 tools: Arc::new(tools),
                 armed: None,
                 orphan: Orphan::new(orphaned),
+                unclaimed: HashMap::new(),
+                moved: HashMap::new(),
             }),
             rearm: Notify::new(),
             tunnel: watch::Sender::new(None),
             catalogue: watch::Sender::new(None),
             orphaned: watch::Sender::new(false),
+            left: Notify::new(),
         })
     }
 
@@ -433,7 +438,7 @@ impl Hub {
     }
 
     /// Locks, acts, does what that asks for, and arms the timer: nothing else touches the state.
-    fn touch<R>(&self, act: impl FnOnce(&mut State, Instant) -> R) -> R {
+    pub(super) fn touch<R>(&self, act: impl FnOnce(&mut State, Instant) -> R) -> R {
         let now = tokio::time::Instant::now().into_std();
         let mut state = self
             .state
@@ -441,6 +446,8 @@ impl Hub {
             .expect("nobody panics with the state in hand");
         let result = act(&mut state, now);
         self.drain(&mut state, now);
+        let State { broker, moved, .. } = &mut *state;
+        moved.retain(|ticket, _| broker.is_moved(*ticket));
         let is_needed = state.broker.is_needed();
         state.orphan.observe(now, is_needed);
         let due = state.due();
@@ -473,6 +480,7 @@ impl Hub {
                 Output::Ready => state.serve(now, &self.me),
                 Output::LeaseOver { lease } => {
                     state.seats.over(lease);
+                    self.left.notify_one();
                     if state.tunnelled == Some(lease) {
                         state.tunnelled = None;
                         self.tunnel.send_replace(None);

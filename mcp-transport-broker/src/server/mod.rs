@@ -45,9 +45,11 @@ mod handed;
 mod host;
 mod hub;
 mod items;
+mod moving;
 mod orphan;
 mod outbox;
 mod parked;
+mod relay;
 mod route;
 mod state;
 mod tunnel;
@@ -57,18 +59,25 @@ mod wire;
 
 pub use config::{Clients, ServerConfig};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, HandOver};
 use hub::Hub;
 use mcp_transport_core::loopback::{Bind, Loopback};
+use moving::Moved;
 use route::Shared;
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 
 /// How long [`Server::serve`] takes to end at most, once it is told to: 2 s.
 pub const DRAIN: Duration = Duration::from_secs(2);
+
+/// How long a broker that was replaced keeps connections on which nothing happens: 2 s.
+const IDLE_AFTER: Duration = Duration::from_secs(2);
+
+/// How long a broker that takes over keeps what nobody claims: 10 s.
+const UNCLAIMED: Duration = Duration::from_secs(10);
 
 /// A broker that has its port, and does not serve yet.
 pub struct Server<B: Bind = mcp_transport_core::loopback::Tcp> {
@@ -83,10 +92,31 @@ pub struct ServerHandle {
     hub: Arc<Hub>,
     /// Somebody wants it to end.
     asked: watch::Sender<bool>,
-    /// Connections are to end.
-    stop: watch::Sender<bool>,
+    /// What becomes of connections.
+    phase: watch::Sender<Phase>,
+    /// The port is to be given to a newer broker, which has these calls.
+    moved: Arc<Handing>,
     /// It has ended.
     ended: watch::Sender<bool>,
+}
+
+/// What becomes of connections.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(in crate::server) enum Phase {
+    Serving,
+    /// Those without a request end.
+    Leaving,
+    /// All end, with what they are doing.
+    Stopping,
+}
+
+/// How a newer broker gets the port.
+#[derive(Debug, Default)]
+pub(in crate::server) struct Handing {
+    /// The calls that it has.
+    calls: watch::Sender<Option<Arc<Mutex<Vec<Moved>>>>>,
+    /// Nobody listens on the port any more.
+    free: watch::Sender<bool>,
 }
 
 impl Server {
@@ -110,16 +140,12 @@ impl<B: Bind> Server<B> {
         let directory = config.state_dir.as_deref();
         let kept = directory.and_then(|directory| catalogue::load(directory, port));
         let hub = Hub::new(broker, kept, config.exit_when_orphaned);
-        let (asked, stop, ended) = (
-            watch::Sender::new(false),
-            watch::Sender::new(false),
-            watch::Sender::new(false),
-        );
         let handle = ServerHandle {
             hub: hub.clone(),
-            asked,
-            stop,
-            ended,
+            asked: watch::Sender::new(false),
+            phase: watch::Sender::new(Phase::Serving),
+            moved: Arc::default(),
+            ended: watch::Sender::new(false),
         };
         let shared = Shared::new(hub, config, port, &handle);
         Self {
@@ -132,6 +158,12 @@ impl<B: Bind> Server<B> {
     /// The port, also if the operating system chose it.
     pub fn port(&self) -> u16 {
         self.listener.local_port()
+    }
+
+    /// Takes what an older broker of this port gave, before it serves: whoever waits there is
+    /// answered from here.
+    pub fn take_over(&self, over: HandOver) {
+        self.shared.hub().take_over(over);
     }
 
     /// What ends it.
@@ -175,7 +207,32 @@ impl<B: Bind> Server<B> {
             }
         };
         side.spawn(asked_to_stop);
-        let mut connections = accept::accept(shared, listener).await;
+        side.spawn({
+            let hub = hub.clone();
+            async move {
+                tokio::time::sleep(UNCLAIMED).await;
+                hub.drop_unclaimed();
+            }
+        });
+        let mut connections = accept::accept(shared.clone(), listener).await;
+        if let Some(calls) = handle.moved.calls() {
+            handle.moved.free.send_replace(true);
+            tracing::info!(calls = calls.len(), "a newer broker has taken over");
+            side.spawn(relay::claim_all(shared.clone(), calls));
+            let rest = relay::give_rest(shared.clone());
+            let left = async {
+                tokio::time::sleep(IDLE_AFTER).await;
+                handle.phase.send_if_modified(|phase| {
+                    let leaves = *phase < Phase::Leaving;
+                    *phase = (*phase).max(Phase::Leaving);
+                    leaves
+                });
+                while connections.join_next().await.is_some() {}
+            };
+            let finished = async { tokio::join!(rest, left) };
+            let _ = tokio::time::timeout(shared.config.broker.hold, finished).await;
+            handle.settle();
+        }
         let drained = async { while connections.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(DRAIN, drained).await;
         connections.shutdown().await;
@@ -196,9 +253,23 @@ impl ServerHandle {
         let _ = tokio::time::timeout(deadline, ended.wait_for(|ended| *ended)).await;
     }
 
+    /// Whether a newer broker has taken over: then the port and its files are that one's.
+    pub fn has_moved(&self) -> bool {
+        self.hub.has_moved()
+    }
+
     fn settle(&self) {
         self.hub.shut_down();
-        self.stop.send_replace(true);
+        self.phase.send_replace(Phase::Stopping);
+    }
+}
+
+impl Handing {
+    /// The calls that a newer broker has; taken once.
+    fn calls(&self) -> Option<Vec<Moved>> {
+        let calls = self.calls.borrow().clone()?;
+        let mut calls = calls.lock().expect("nobody panics with the calls in hand");
+        Some(std::mem::take(&mut *calls))
     }
 }
 

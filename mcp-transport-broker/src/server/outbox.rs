@@ -22,6 +22,16 @@ pub(super) fn outbox(conn: &Arc<Conn>) -> (Outbox, Reader) {
     (outbox, Reader { shared })
 }
 
+/// A queue whose reader is still to come.
+pub(super) fn parked() -> (Outbox, Reader) {
+    let shared = Arc::new(Mutex::new(Queue::default()));
+    let outbox = Outbox {
+        shared: shared.clone(),
+        conn: Weak::new(),
+    };
+    (outbox, Reader { shared })
+}
+
 /// The writing end.
 #[derive(Debug)]
 pub(super) struct Outbox {

@@ -1,26 +1,28 @@
 //! The gate, and who answers what.
 
-use super::ServerHandle;
 use super::answer::{self, Answer};
 use super::config::{Clients, ServerConfig};
 use super::conn::Conn;
 use super::foreign::{self, Speaking};
 use super::hub::Hub;
+use super::relay::{self, Successor};
 use super::upload::{Failed, Receiving};
+use super::{Handing, Phase, ServerHandle};
 use super::{clients, forward, host, tunnel};
-use crate::broker::Ask;
+use crate::broker::{Ask, HandOver};
 use crate::mcp;
 use crate::native;
 use crate::run;
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use http::header::{CONNECTION, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use mcp_transport_core::guard::{Guard, Head, MAX_BODY, Refusal};
 use mcp_transport_core::{Error, ErrorKind, Message};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, watch};
 
 /// A host's dialect adds its paths here.
@@ -70,7 +72,10 @@ pub(super) struct Shared {
     receiving: Receiving,
     pub(super) tunnels: Arc<Semaphore>,
     asked: watch::Sender<bool>,
-    stop: watch::Receiver<bool>,
+    phase: watch::Receiver<Phase>,
+    moved: Arc<Handing>,
+    /// Who has the port, when this broker has not.
+    pub(super) successor: Successor,
 }
 
 impl Shared {
@@ -95,9 +100,11 @@ impl Shared {
             receiving: Receiving::new(config.receiving),
             tunnels: Arc::new(Semaphore::new(config.tunnels)),
             hub,
+            successor: Successor::new(port, &config.token.text),
             config,
             asked: handle.asked.clone(),
-            stop: handle.stop.subscribe(),
+            phase: handle.phase.subscribe(),
+            moved: handle.moved.clone(),
         }
     }
 
@@ -132,13 +139,49 @@ impl Shared {
 
     /// Waits until connections are to end.
     pub(super) fn stopped(&self) -> impl Future<Output = ()> + use<> {
-        let mut stop = self.stop.clone();
+        self.reaches(Phase::Stopping)
+    }
+
+    /// Waits until connections without a request are to end.
+    pub(super) fn leaves(&self) -> impl Future<Output = ()> + use<> {
+        self.reaches(Phase::Leaving)
+    }
+
+    fn reaches(&self, due: Phase) -> impl Future<Output = ()> + use<> {
+        let mut phase = self.phase.clone();
         async move {
             // Nobody is there to stop it any more: then nobody does.
-            if stop.wait_for(|stop| *stop).await.is_err() {
+            if phase.wait_for(|phase| *phase >= due).await.is_err() {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    /// Waits until a newer broker is to have the port.
+    pub(super) fn moves(&self) -> impl Future<Output = ()> + use<> {
+        let moved = self.moved.clone();
+        async move {
+            let mut calls = moved.calls.subscribe();
+            if calls.wait_for(Option::is_some).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Whether a newer broker has taken over.
+    fn has_moved(&self) -> bool {
+        self.moved.calls.borrow().is_some()
+    }
+
+    /// Gives everything to a newer broker, and the port. `None` if one has it already.
+    pub(super) async fn hand_over(&self) -> Option<HandOver> {
+        let (over, calls) = self.hub.hand_over()?;
+        let mut free = self.moved.free.subscribe();
+        self.moved
+            .calls
+            .send_replace(Some(Arc::new(Mutex::new(calls))));
+        let _ = free.wait_for(|free| *free).await;
+        Some(over)
     }
 }
 
@@ -175,6 +218,10 @@ pub(super) async fn answer(
         true => answer::empty(StatusCode::NO_CONTENT),
         false => pass(&shared, &conn, plane, parts, body, bodyless).await,
     };
+    if shared.has_moved() && !matches!(plane, Plane::Host) && answer.status().as_u16() != 101 {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(CONNECTION, close);
+    }
     if let Some(origin) = origin {
         answer::allow(answer.headers_mut(), &origin);
     }
@@ -237,6 +284,9 @@ async fn pass(
                 Ok(body) => body,
                 Err(failed) => return unread(failed),
             };
+            if shared.has_moved() && !host::stays(&head) {
+                return relay::pass(shared, head, body).await;
+            }
             let (hub, conn) = (shared.hub.clone(), conn.clone());
             let call = HostCall {
                 hub,
@@ -255,6 +305,9 @@ async fn pass(
                 Ok(body) => body,
                 Err(failed) => return unread(failed),
             };
+            if shared.has_moved() {
+                return relay::pass(shared, head, body).await;
+            }
             let (hub, conn) = (shared.hub.clone(), conn.clone());
             let call = HostCall {
                 hub,
@@ -264,6 +317,7 @@ async fn pass(
             };
             dialect.answer(call).await
         }
+        Plane::Operation if shared.has_moved() => relay::pass(shared, head, Bytes::new()).await,
         Plane::Operation => clients::operation(shared, &head),
         Plane::Tunnel => tunnel::open(shared, conn, head).await,
         Plane::Nobody => {
@@ -274,6 +328,9 @@ async fn pass(
             answer::text(StatusCode::NOT_FOUND, &text)
         }
         Plane::Client => {
+            if head.method != Method::POST && shared.has_moved() {
+                return relay::pass(shared, head, Bytes::new()).await;
+            }
             if head.method != Method::POST {
                 return match shared.clients() {
                     Clients::Mcp => clients::without_body(shared, conn, &head),
@@ -288,6 +345,9 @@ async fn pass(
                 Ok(body) => body,
                 Err(failed) => return unread(failed),
             };
+            if shared.has_moved() {
+                return relay::pass(shared, head, body).await;
+            }
             let message = Message::from(body);
             match shared.clients() {
                 Clients::Mcp => clients::post(shared, conn, &head, message).await,

@@ -3,6 +3,7 @@
 
 use super::handed::Handed;
 use super::hub::Hub;
+use super::moving::Unclaimed;
 use super::orphan::Orphan;
 use super::outbox::Outbox;
 use super::parked::Seats;
@@ -13,6 +14,7 @@ use mcp_transport_core::Message;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
+use tokio::sync::oneshot;
 
 /// What is under the lock.
 pub(super) struct State {
@@ -28,6 +30,10 @@ pub(super) struct State {
     /// When the timer is armed for.
     pub(super) armed: Option<Instant>,
     pub(super) orphan: Orphan,
+    /// What was taken over, by the ids by which it will be claimed.
+    pub(super) unclaimed: HashMap<String, Unclaimed>,
+    /// What a newer broker has, and whom to tell when nobody wants it any more.
+    pub(super) moved: HashMap<Ticket, oneshot::Sender<()>>,
 }
 
 impl State {

@@ -5,8 +5,8 @@
 use crate::rig::{self, ending, s};
 use fastrand::Rng;
 use mcp_transport_broker::broker::{
-    Ask, Attachment, Broker, ClientId, Config, Handout, Item, Lease, Operation, Output, Pushed,
-    Ticket,
+    Ask, Attachment, Broker, ClientId, Config, HandOver, Handout, Item, Lease, Operation, Output,
+    Pushed, Ticket,
 };
 use mcp_transport_broker::native::{Attach, Detach, DetachReason, Era, Former, Meet, Word};
 use mcp_transport_core::delivery::{Limits, Replay};
@@ -82,6 +82,8 @@ struct Sums {
     unpulled: u64,
     cancelled: u64,
     catalogue: u64,
+    replaced: u64,
+    inherited: u64,
 }
 
 impl Sums {
@@ -100,6 +102,8 @@ impl Sums {
         self.unpulled += other.unpulled;
         self.cancelled += other.cancelled;
         self.catalogue += other.catalogue;
+        self.replaced += other.replaced;
+        self.inherited += other.inherited;
     }
 
     fn assert_met(&self) {
@@ -118,6 +122,8 @@ impl Sums {
             self.unpulled,
             self.cancelled,
             self.catalogue,
+            self.replaced,
+            self.inherited,
         ];
         assert!(all.iter().all(|&count| count > 100), "{self:?}");
     }
@@ -151,6 +157,8 @@ struct Client {
     replaying: usize,
     /// The world does not know how many those are.
     unsure: bool,
+    /// A lane that was taken over: it goes with its last call.
+    once: bool,
 }
 
 impl Client {
@@ -270,7 +278,8 @@ impl World {
             84..86 => self.answer_again(),
             86..89 => self.detach(),
             89..91 => self.connect(),
-            91..92 => self.close_client(),
+            91..92 if self.rng.bool() => self.close_client(),
+            91..92 => self.replace(),
             92..93 => self.ask_for_operations(),
             _ => self.wait(),
         }
@@ -296,6 +305,7 @@ impl World {
                 levelled: false,
                 replaying: 0,
                 unsure: false,
+                once: false,
             };
             assert!(self.clients.insert(client, new).is_none());
         }
@@ -436,7 +446,8 @@ impl World {
             "notifications/roots/list_changed"
         };
         let message = rig::notification(method);
-        self.broker.tell(self.now, client, message).unwrap();
+        let told = self.broker.tell(self.now, client, message);
+        assert!(told.is_ok() || self.clients[&client].once, "{told:?}");
     }
 
     fn attach(&mut self) {
@@ -679,6 +690,13 @@ impl World {
                     self.hosts[number].coming.remove(&ticket);
                 }
                 Item::Gone => {
+                    if self
+                        .clients
+                        .get(&handout.client)
+                        .is_some_and(|client| client.once)
+                    {
+                        self.forget_client(handout.client);
+                    }
                     assert!(
                         !self.clients.contains_key(&handout.client),
                         "gone, and here"
@@ -816,6 +834,7 @@ impl World {
         match pushed {
             Pushed::Answered => {
                 assert!(waits && !running);
+                self.sums.inherited += u64::from(from_former && self.sums.replaced > 0);
                 assert_eq!(answered, Some(answer), "not what the host said");
                 self.sums.answered += 1;
                 let asked = self.asked.get_mut(&ticket).unwrap();
@@ -947,6 +966,67 @@ impl World {
                 .got
                 .retain(|ticket, _| asked[ticket].client != client);
         }
+    }
+
+    /// A newer broker takes over, while the older one's host finishes what it can.
+    fn replace(&mut self) {
+        let over = self.broker.hand_over(self.now);
+        let mut ended = Vec::new();
+        self.drain_with(|output| match output {
+            Output::Cancelled { ticket } => {
+                ended.push(*ticket);
+                true
+            }
+            _ => false,
+        });
+        for ticket in ended {
+            let asked = self.asked.get_mut(&ticket).unwrap();
+            assert!(asked.endless, "ended by a replacement: {asked:?}");
+            asked.state = State::Over;
+        }
+        let text = serde_json::to_string(&over).unwrap();
+        let over: HandOver = serde_json::from_str(&text).unwrap();
+        for call in &over.calls {
+            let asked = &self.asked[&Ticket::from(call.ticket)];
+            let is_waiting = asked.state == State::Waiting;
+            assert!(is_waiting != call.told, "{asked:?} {call:?}");
+            assert!(
+                asked.handed == 0 || call.seen || call.coming_ms.is_some(),
+                "{asked:?} {call:?}"
+            );
+        }
+        let mut dice = self.rng.fork();
+        let mut newer = Broker::new(self.config, move || std::array::from_fn(|_| dice.u8(..)));
+        let taken = newer.take_over(self.now, over);
+        let given = Vec::from_iter(taken.into_iter().map(|taken| taken.ticket));
+        for _ in 0..self.rng.u32(0..12) {
+            self.answer();
+            self.drain();
+        }
+        while self.seat.is_some() {
+            self.now = self.broker.poll_timeout().expect("it ends in time");
+            self.broker.handle_timeout(self.now);
+            self.drain();
+        }
+        // What the older one's host has answered after all, nobody claims any more.
+        for ticket in given {
+            if self.asked[&ticket].state == State::Over {
+                newer.hang_up(self.now, ticket);
+            }
+        }
+        // It has made room since for what came after.
+        let is_kept = |id: &String| self.broker.operation(id) != Operation::Unknown;
+        self.newest = self.newest.take().filter(is_kept);
+        newer.take_rest(self.now, self.broker.rest(self.now));
+        self.broker = newer;
+        self.broker.handle_timeout(self.now);
+        self.clients.retain(|client, who| {
+            who.once = !who.legacy;
+            let calls = self.asked.values();
+            let mut waiting = calls.filter(|asked| asked.state == State::Waiting);
+            who.legacy || waiting.any(|asked| asked.client == *client)
+        });
+        self.sums.replaced += 1;
     }
 
     fn ask_for_operations(&mut self) {
@@ -1100,7 +1180,14 @@ impl World {
     fn check(&mut self) {
         if let Some(id) = self.newest.take() {
             let known = self.broker.operation(&id);
-            assert_ne!(known, Operation::Unknown, "a client was just told of it");
+            // What ended after it in the same step may have taken its room.
+            let results = self.broker.rest(self.now).results;
+            let messages = results.iter().filter_map(|result| result.message.as_ref());
+            let bytes: usize = messages.map(|message| message.get().len()).sum();
+            assert!(
+                known != Operation::Unknown || bytes + 1_000 > self.config.late.bytes,
+                "a client was just told of it"
+            );
         }
         let status = self.broker.status(self.now);
         let calls = status.queued + status.running + status.deferred;

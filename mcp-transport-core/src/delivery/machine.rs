@@ -302,6 +302,25 @@ impl<P: Clone> Delivery<P> {
         (1..=self.last_op).contains(&number).then_some(Op(number))
     }
 
+    /// What is submitted from now on has a number above this one: for whoever takes over from another
+    /// process, whose numbers its hosts still know.
+    pub fn skip_to(&mut self, number: u64) {
+        self.last_op = self.last_op.max(number);
+    }
+
+    /// A host of another process may have seen this operation, which is queued: it counts as
+    /// handed out before.
+    pub fn mark_seen(&mut self, op: Op) {
+        if let Some(entry) = self.entries.get_mut(&op) {
+            entry.seen = true;
+        }
+    }
+
+    /// When this operation is settled, if it is still queued then; `None` for one that is over.
+    pub fn expires(&self, op: Op) -> Option<Instant> {
+        self.entries.get(&op).map(|entry| entry.expires)
+    }
+
     /// True if a former host may have seen this operation, which is not over: what
     /// [`Handout::redelivered`] would say.
     pub fn seen(&self, op: Op) -> bool {

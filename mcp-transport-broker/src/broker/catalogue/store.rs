@@ -97,9 +97,11 @@ impl Catalogue {
 
     /// The whole, if it has changed since this was asked last.
     pub(in crate::broker) fn take_changed(&mut self, project: &str) -> Option<Snapshot> {
-        if !std::mem::take(&mut self.changed) {
-            return None;
-        }
+        std::mem::take(&mut self.changed).then(|| self.snapshot(project))
+    }
+
+    /// The whole.
+    pub(in crate::broker) fn snapshot(&self, project: &str) -> Snapshot {
         let entries = self.entries.iter().filter_map(|(key, answer)| {
             Some(Entry {
                 era: key.meet().era,
@@ -109,10 +111,10 @@ impl Catalogue {
                 result: RawValue::from_string(answer.body()?.to_owned()).ok()?,
             })
         });
-        Some(Snapshot {
+        Snapshot {
             project: project.to_owned(),
             entries: entries.collect(),
-        })
+        }
     }
 
     pub(in crate::broker) fn restore(&mut self, snapshot: Snapshot) {
