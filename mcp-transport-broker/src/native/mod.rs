@@ -7,6 +7,7 @@ mod attach;
 mod hello;
 mod items;
 mod refused;
+mod replace;
 
 pub use attach::{
     Attach, Attached, BrokerInfo, Detach, DetachReason, Former, Host, Resumed, WINDOW,
@@ -14,6 +15,7 @@ pub use attach::{
 pub use hello::{Hello, NAME, is_proof, proof};
 pub use items::{Era, Given, Meet, Pull, Pulled, Push, Pushed, Said};
 pub use refused::{Refused, Word};
+pub use replace::Claim;
 
 /// The version that this crate speaks.
 pub const PROTOCOL: u32 = 1;

@@ -7,7 +7,7 @@ use super::items::{Push, Said};
 use super::route::{HostCall, Shared};
 use crate::broker::{Attachment, HandOver, Lease, Pushed, Ticket};
 use crate::native::{
-    Attach, Attached, BrokerInfo, Detach, DetachReason, Hello, LEASE_HEADER, NAME, PREFIX,
+    Attach, Attached, BrokerInfo, Claim, Detach, DetachReason, Hello, LEASE_HEADER, NAME, PREFIX,
     PROTOCOL, Pull, Refused, Resumed, Word, proof,
 };
 use crate::run;
@@ -98,10 +98,6 @@ pub(super) fn stays(head: &Parts) -> bool {
 
 /// A broker that this one has replaced waits for an answer.
 fn claim(shared: &Shared, call: &HostCall) -> Result<Answer, Refused> {
-    #[derive(Deserialize)]
-    struct Claim {
-        operation_id: String,
-    }
     let Claim { operation_id } = parse(call)?;
     let Some(Asked { reader, watched }) = call.hub.claim(&operation_id) else {
         let text = "there is no such operation here, or it was claimed before";

@@ -10,7 +10,7 @@ use super::body::Reply;
 use super::moving::Moved;
 use super::route::Shared;
 use crate::launch::{Found, probe};
-use crate::native::PREFIX;
+use crate::native::{Claim, PREFIX};
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
 use http::header::{self, HeaderValue};
@@ -154,7 +154,7 @@ pub(super) async fn pass(shared: &Shared, head: Parts, body: Bytes) -> Answer {
 async fn claim(shared: &Shared, mut moved: Moved) {
     let (hub, ticket) = (shared.hub(), moved.ticket);
     let claimed = tokio::select! {
-        claimed = follow(shared, &moved.operation_id, |message| hub.relayed(ticket, message)) => claimed,
+        claimed = follow(shared, moved.operation_id, |message| hub.relayed(ticket, message)) => claimed,
         _ = &mut moved.wanted => return,
     };
     match claimed {
@@ -170,11 +170,12 @@ async fn claim(shared: &Shared, mut moved: Moved) {
 /// What the newer broker says about a call, up to its answer.
 async fn follow(
     shared: &Shared,
-    operation_id: &str,
+    operation_id: String,
     mut said: impl FnMut(Message),
 ) -> Result<(), BoxError> {
     let stream = shared.successor.connect().await?;
-    let body = serde_json::json!({ "operation_id": operation_id }).to_string();
+    let body = serde_json::to_vec(&Claim { operation_id });
+    let body = body.expect("text always serialises");
     let response = send(stream, shared.successor.request("claim", body)).await?;
     if response.status() != StatusCode::OK {
         return Err(format!("it answered {}", response.status()).into());

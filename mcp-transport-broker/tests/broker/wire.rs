@@ -1,8 +1,10 @@
 //! Every piece of JSON in PROTOCOL.md is read by the types of the wire, and written again as it
 //! stands there.
 
+use mcp_transport_broker::broker::HandOver;
 use mcp_transport_broker::native::{
-    Attach, Attached, Detach, Given, Hello, Meet, Pull, Pulled, Push, Pushed, Refused, Resumed,
+    Attach, Attached, Claim, Detach, Given, Hello, Meet, Pull, Pulled, Push, Pushed, Refused,
+    Resumed,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -43,11 +45,13 @@ fn is<T: DeserializeOwned + Serialize>(example: &Value) -> bool {
 
 #[test]
 fn every_example_is_read_and_written_as_it_stands_there() {
-    let types: [fn(&Value) -> bool; 12] = [
+    let types: [fn(&Value) -> bool; 14] = [
         is::<Attach>,
         is::<Attached>,
+        is::<Claim>,
         is::<Detach>,
         is::<Given>,
+        is::<HandOver>,
         is::<Hello>,
         is::<Meet>,
         is::<Pull>,
