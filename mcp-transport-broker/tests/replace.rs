@@ -75,13 +75,7 @@ impl Scene {
     }
 
     async fn until_held(&self, calls: u64) {
-        for _ in 0..1_000 {
-            if held(&self.older).await == calls {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("{} are held", held(&self.older).await);
+        until_held(&self.older, calls).await;
     }
 
     async fn until_the_older_is_gone(&self) {
@@ -101,6 +95,16 @@ impl Drop for Scene {
 async fn held(broker: &Launched) -> u64 {
     let status: Value = serde_json::from_str(&broker.status().await.unwrap()).unwrap();
     status["queued"].as_u64().unwrap()
+}
+
+async fn until_held(broker: &Launched, calls: u64) {
+    for _ in 0..1_000 {
+        if held(broker).await == calls {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{} are held", held(broker).await);
 }
 
 /// Tells the longest time for which the port was refused, when it is stopped.
@@ -369,9 +373,7 @@ async fn a_client_that_hangs_up_withdraws_its_call_from_the_newer_one() {
     scene.until_held(2).await;
     let newer = scene.replace().await;
     drop(raw);
-    while held(&newer).await != 1 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_held(&newer, 1).await;
     let mut host = Host::attach(scene.port()).await;
     let ran = serve(&mut host, 1).await;
     assert_eq!(Vec::from_iter(ran.keys().copied()), [2]);
@@ -410,6 +412,7 @@ async fn of_two_that_take_over_at_once_one_wins_and_nothing_is_lost() {
     scene.start(&["--replace-pid", &pid]);
     scene.start(&["--replace-pid", &pid]);
     let newer = scene.found().await;
+    let mut tries = 0;
     let ended = loop {
         let ended = scene.newer.iter_mut().filter_map(|child| {
             let status = child.try_wait().unwrap()?;
@@ -418,6 +421,8 @@ async fn of_two_that_take_over_at_once_one_wins_and_nothing_is_lost() {
         if let Some(ended) = ended.last() {
             break ended;
         }
+        tries += 1;
+        assert!(tries < 1_000, "both go on");
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
     assert_ne!(ended.0, newer.pid());
@@ -435,9 +440,7 @@ async fn where_the_newer_one_dies_whoever_waits_hears_that_nobody_knows() {
     let mut raw = asks(scene.port(), 1).await;
     scene.until_held(1).await;
     let newer = scene.replace().await;
-    while held(&newer).await != 1 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_held(&newer, 1).await;
     // It has claimed by the time that anybody could have asked it twice.
     tokio::time::sleep(Duration::from_millis(200)).await;
     rig::kill(newer.pid());

@@ -15,7 +15,7 @@ pub use attach::{
 pub use hello::{Hello, NAME, is_proof, proof};
 pub use items::{Era, Given, Meet, Pull, Pulled, Push, Pushed, Said};
 pub use refused::{Refused, Word};
-pub use replace::Claim;
+pub use replace::{Claim, Replace};
 
 /// The version that this crate speaks.
 pub const PROTOCOL: u32 = 1;

@@ -8,6 +8,7 @@ use super::{RunConfig, RunError};
 use crate::broker::HandOver;
 use crate::launch::request::to_broker;
 use crate::launch::{Found, probe};
+use crate::native::Replace;
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use mcp_transport_core::loopback::{self, Loopback};
@@ -43,13 +44,14 @@ pub(super) async fn take(
         return Err(RunError::PortTaken { port });
     }
     tracing::info!(pid = older.pid, version = older.version, "taking over");
-    let taken = timeout(PATIENCE, ask(config, token)).await;
+    let taken = timeout(PATIENCE, ask(config, token, older.pid)).await;
     taken.unwrap_or_else(|_| Err(failed(port, format!("no answer within {PATIENCE:?}"))))
 }
 
 async fn ask(
     config: &RunConfig,
     token: Option<&str>,
+    pid: u32,
 ) -> Result<Option<(Loopback, HandOver)>, RunError> {
     let port = config.port;
     let http_failed = |error: hyper::Error| failed(port, error.to_string());
@@ -59,7 +61,9 @@ async fn ask(
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
     let (mut sender, connection) = handshake.await.map_err(http_failed)?;
     let exchange = async {
-        let request = to_broker(http::Method::POST, port, "replace", token);
+        let mut request = to_broker(http::Method::POST, port, "replace", token);
+        let body = serde_json::to_vec(&Replace { pid: Some(pid) });
+        *request.body_mut() = body.expect("numbers always serialise").into();
         let response = sender.send_request(request).await.map_err(http_failed)?;
         // It has given the port up by now, and clients are coming.
         let listener = match response.status().as_u16() {

@@ -8,7 +8,7 @@ use super::route::{HostCall, Shared};
 use crate::broker::{Attachment, HandOver, Lease, Pushed, Ticket};
 use crate::native::{
     Attach, Attached, BrokerInfo, Claim, Detach, DetachReason, Hello, LEASE_HEADER, NAME, PREFIX,
-    PROTOCOL, Pull, Refused, Resumed, Word, proof,
+    PROTOCOL, Pull, Refused, Replace, Resumed, Word, proof,
 };
 use crate::run;
 use http::Method;
@@ -74,17 +74,27 @@ async fn route(shared: &Shared, call: &HostCall) -> Result<Answer, Refused> {
             shared.ask_to_stop();
             Ok(nothing())
         }
-        "replace" => match shared.hand_over().await {
-            Some(over) => Ok(json(&over)),
-            None => {
-                let text = "a newer broker has taken over already; ask that one";
-                Err(Refused::new(Word::Replaced, text))
-            }
-        },
+        "replace" => replace(shared, call).await,
         "claim" => claim(shared, call),
         _ => {
             call.hub.take_rest(parse::<HandOver>(call)?);
             Ok(nothing())
+        }
+    }
+}
+
+/// A newer broker takes over.
+async fn replace(shared: &Shared, call: &HostCall) -> Result<Answer, Refused> {
+    let Replace { pid } = parse(call)?;
+    let over = match pid.is_none_or(|pid| pid == std::process::id()) {
+        true => shared.hand_over().await,
+        false => None,
+    };
+    match over {
+        Some(over) => Ok(json(&over)),
+        None => {
+            let text = "a newer broker has taken over already; ask that one";
+            Err(Refused::new(Word::Replaced, text))
         }
     }
 }

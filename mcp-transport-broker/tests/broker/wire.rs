@@ -4,7 +4,7 @@
 use mcp_transport_broker::broker::HandOver;
 use mcp_transport_broker::native::{
     Attach, Attached, Claim, Detach, Given, Hello, Meet, Pull, Pulled, Push, Pushed, Refused,
-    Resumed,
+    Replace, Resumed,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -45,7 +45,7 @@ fn is<T: DeserializeOwned + Serialize>(example: &Value) -> bool {
 
 #[test]
 fn every_example_is_read_and_written_as_it_stands_there() {
-    let types: [fn(&Value) -> bool; 14] = [
+    let types: [fn(&Value) -> bool; 15] = [
         is::<Attach>,
         is::<Attached>,
         is::<Claim>,
@@ -59,6 +59,7 @@ fn every_example_is_read_and_written_as_it_stands_there() {
         is::<Push>,
         is::<Pushed>,
         is::<Refused>,
+        is::<Replace>,
         is::<Resumed>,
     ];
     let examples = examples();
