@@ -153,9 +153,13 @@ pub(super) async fn pass(shared: &Shared, head: Parts, body: Bytes) -> Answer {
 
 async fn claim(shared: &Shared, mut moved: Moved) {
     let (hub, ticket) = (shared.hub(), moved.ticket);
-    let claimed = tokio::select! {
-        claimed = follow(shared, moved.operation_id, |message| hub.relayed(ticket, message)) => claimed,
-        _ = &mut moved.wanted => return,
+    // Also where nobody wants it any more: only who has claimed can hang up.
+    let claimed = match open(shared, moved.operation_id).await {
+        Err(error) => Err(error),
+        Ok(body) => tokio::select! {
+            claimed = follow(body, |message| hub.relayed(ticket, message)) => claimed,
+            _ = &mut moved.wanted => return,
+        },
     };
     match claimed {
         // Without an answer: its client has cancelled it.
@@ -167,20 +171,21 @@ async fn claim(shared: &Shared, mut moved: Moved) {
     }
 }
 
-/// What the newer broker says about a call, up to its answer.
-async fn follow(
-    shared: &Shared,
-    operation_id: String,
-    mut said: impl FnMut(Message),
-) -> Result<(), BoxError> {
+/// Claims a call.
+async fn open(shared: &Shared, operation_id: String) -> Result<Incoming, BoxError> {
     let stream = shared.successor.connect().await?;
     let body = serde_json::to_vec(&Claim { operation_id });
     let body = body.expect("text always serialises");
     let response = send(stream, shared.successor.request("claim", body)).await?;
-    if response.status() != StatusCode::OK {
-        return Err(format!("it answered {}", response.status()).into());
+    match response.status() {
+        StatusCode::OK => Ok(response.into_body()),
+        status => Err(format!("it answered {status}").into()),
     }
-    let (mut body, mut events) = (response.into_body(), Events::default());
+}
+
+/// What the newer broker says about a call, up to its answer.
+async fn follow(mut body: Incoming, mut said: impl FnMut(Message)) -> Result<(), BoxError> {
+    let mut events = Events::default();
     while let Some(frame) = body.frame().await {
         let Ok(piece) = frame?.into_data() else {
             continue;
