@@ -27,7 +27,7 @@ impl Calculator {
 #[tokio::main]
 #[expect(clippy::disallowed_methods, reason = "one task for each client")]
 async fn main() -> Result<(), mcp_transport_core::Error> {
-    let mut clients = BrokerListener::launched(Launch::new(8765)).attach()?;
+    let mut clients = BrokerListener::launched(Launch::new(8765).or_in_process()).attach()?;
     while let Ok(client) = clients.accept().await {
         tokio::spawn(async move {
             if let Ok(service) = Calculator.serve(client.typed()).await {

@@ -61,6 +61,9 @@ pub enum LaunchError {
         /// What happened.
         what: String,
     },
+    /// There is no program, and this process cannot be the broker either.
+    #[error(transparent)]
+    InProcess(Box<crate::run::RunError>),
     /// A file of the broker could not be read or written.
     #[error("{}: {source}", path.display())]
     File {

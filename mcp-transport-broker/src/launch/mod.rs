@@ -28,7 +28,7 @@ pub use record::{Files, Record, default_state_dir, read_or_make_token, read_toke
 pub(crate) use record::{old_log, write_private};
 
 use crate::native::Hello;
-use crate::run::{RunConfig, TOKEN_VARIABLE};
+use crate::run::{RunConfig, RunError, Running, TOKEN_VARIABLE};
 pub(crate) use decide::Found;
 use decide::Step;
 use locate::Surroundings;
@@ -56,6 +56,7 @@ pub struct Launch {
     state_dir: PathBuf,
     program: Program,
     patience: Duration,
+    in_process: bool,
 }
 
 /// How long a broker that was started may go without a host before it ends, unless told.
@@ -85,6 +86,7 @@ impl Launch {
             state_dir,
             program: Program::Search,
             patience: PATIENCE,
+            in_process: false,
         }
     }
 
@@ -99,6 +101,14 @@ impl Launch {
     #[must_use]
     pub fn state_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.state_dir = folder.into();
+        self
+    }
+
+    /// Where there is no program to start, this process keeps the port itself, and says so once:
+    /// clients are served as well, and notice when it goes.
+    #[must_use]
+    pub const fn or_in_process(mut self) -> Self {
+        self.in_process = true;
         self
     }
 
@@ -174,7 +184,14 @@ impl Launch {
                 };
                 let has_ended = match &started {
                     None => {
-                        started = Some(self.start(replaced)?);
+                        match self.start(replaced) {
+                            Err(error @ LaunchError::NoProgram { .. })
+                                if self.in_process && replaced.is_none() =>
+                            {
+                                self.keep_the_port(&error)?;
+                            }
+                            tried => started = Some(tried?),
+                        }
                         None
                     }
                     Some(started) => *started.ended.borrow(),
@@ -196,6 +213,29 @@ impl Launch {
                 log: self.files().log,
             })
         })
+    }
+
+    /// Is the broker itself, for as long as this runtime lives or until its host leaves.
+    fn keep_the_port(&self, error: &LaunchError) -> Result<(), LaunchError> {
+        let config = RunConfig {
+            state_dir: Some(self.state_dir.clone()),
+            exit_with_host: true,
+            ..self.config.clone()
+        };
+        let token = std::env::var(TOKEN_VARIABLE).ok();
+        match Running::start(&config, token.as_deref()) {
+            Ok(running) => {
+                let port = self.config.port;
+                tracing::warn!(
+                    "{error}. This process keeps port {port} itself, so clients will notice when it goes"
+                );
+                drop(tokio::spawn(running.serve(std::future::pending())));
+                Ok(())
+            }
+            // Another's is there in a moment.
+            Err(RunError::PortTaken { .. }) => Ok(()),
+            Err(error) => Err(LaunchError::InProcess(Box::new(error))),
+        }
     }
 
     async fn look(&self) -> Result<(Found, String), LaunchError> {

@@ -206,6 +206,20 @@ async fn without_a_program_the_error_names_the_places_that_were_searched() {
 }
 
 #[tokio::test]
+async fn without_a_program_the_host_keeps_the_port_itself_if_it_is_told_to() {
+    let rig = Rig::new("fallback");
+    let launch = rig.launch().program(Program::Search).or_in_process();
+    let host = BrokerListener::launched(launch.clone()).attach().unwrap();
+    host.watch().wait_for(State::is_connected).await.unwrap();
+    let broker = launch.find().await.unwrap().unwrap();
+    assert_eq!(broker.pid(), std::process::id());
+    // Another one finds it, and starts none.
+    assert_eq!(rig.launch().ensure().await.unwrap().pid(), broker.pid());
+    host.handle().shut_down(Duration::from_secs(1)).await;
+    until(|| is_free(rig.port()) && !rig.folder().exists()).await;
+}
+
+#[tokio::test]
 async fn a_program_that_ends_at_once_is_an_error_that_says_how() {
     let rig = Rig::new("ends");
     let token = rig.folder().join("readable.token");
