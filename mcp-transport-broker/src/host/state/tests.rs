@@ -379,7 +379,8 @@ impl World {
             self.step(Step::Push(true));
             self.step(Step::Acknowledge(0));
             let over = |it: &(u8, Fate)| matches!(it.1, Fate::Acknowledged | Fate::Over);
-            if self.tickets.values().all(over) && self.flying.is_empty() && round > 1 {
+            let pushed = self.flying.is_empty() && self.state.outbox.bytes() == 0;
+            if self.tickets.values().all(over) && pushed && round > 1 {
                 break;
             }
         }
