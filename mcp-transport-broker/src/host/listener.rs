@@ -246,7 +246,7 @@ impl Handle {
     ///
     /// As [`announce_reload`](Self::announce_reload), but for the end: the listener is over, and
     /// so is every transport. What the services had begun waits at the broker for the next life's
-    /// answer, but for reads, which are repeated.
+    /// answer, reads as well: what that does not answer ends as unknown.
     ///
     /// # Errors
     /// [`ErrorKind::Closed`] if the listener is over already.
