@@ -41,8 +41,8 @@ struct Flags {
     #[arg(long, value_enum)]
     editor: Option<Editors>,
 
-    /// Leaves the port to a broker, a process of its own that outlives this one: when this server is restarted, clients stay
-    /// connected, their calls wait, and editors connect the moment it is back. The broker is found or started; it ends when
+    /// Leaves the port to a broker, a process of its own: when this server crashes, or is killed and started again, clients
+    /// stay connected, their calls wait, and editors connect the moment it is back. The broker is found or started; it ends when
     /// this server ends in order, and five minutes after a crash
     #[arg(long)]
     behind_broker: bool,

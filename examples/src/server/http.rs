@@ -88,6 +88,8 @@ pub struct Http {
     calls: Calls,
     sessions: Sessions,
     guard: Guard,
+    /// Behind a broker: for who comes to this process's own port.
+    own_guard: Option<Guard>,
     mcp: Mcp,
     /// `None` where editors are only dialled.
     plugin: Option<WsConfig>,
@@ -128,16 +130,18 @@ impl Http {
         let plugin = plugins.then(plugin_config);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let plugins = TaskTracker::new();
-        let guard = origins.into_iter().fold(
-            Guard::new(number).max_body(MAX_BODY as u64),
-            Guard::allow_origin,
-        );
+        let guard = |port| {
+            let guard = Guard::new(port).max_body(MAX_BODY as u64);
+            origins.iter().cloned().fold(guard, Guard::allow_origin)
+        };
+        let own = listener.local_port();
         let sessions = Sessions::default();
         let http = Arc::new(Self {
             mcp: mcp_service(calls.clone(), sessions.clone(), stop.clone()),
             calls: calls.clone(),
             sessions,
-            guard,
+            guard: guard(number),
+            own_guard: (own != number).then(|| guard(own)),
             plugin,
             number,
             health: listener.watch_health(),
@@ -160,7 +164,11 @@ impl Http {
                 .iter()
                 .map(|(name, value)| (name.as_str(), value.as_bytes())),
         );
-        if let Err(refusal) = self.guard.check(&head) {
+        let checked = self.guard.check(&head).or_else(|refusal| {
+            let own = self.own_guard.as_ref();
+            own.map_or(Err(refusal), |own| own.check(&head))
+        });
+        if let Err(refusal) = checked {
             tracing::debug!(%refusal, path = request.uri().path(), "a request was refused");
             return refused(refusal.status(), &refusal.to_string());
         }

@@ -106,7 +106,7 @@ pub async fn run(options: Options) -> io::Result<()> {
         Some(sim) => Some(simulate(number, sim, &hub).await),
         None => None,
     };
-    let banner = banner(number, &hub, editor.is_some());
+    let banner = banner(number, hidden, &hub, editor.is_some());
     if options.stdio {
         // Nothing but protocol may reach standard output.
         let _ = writeln!(io::stderr(), "{banner}");
@@ -176,7 +176,8 @@ fn warn_of_foreign_port(port: u16, health: &mcp_transport_core::loopback::Health
     }
 }
 
-fn banner(port: u16, hub: &Hub, simulated: bool) -> String {
+/// `own`: the port of this process, which is another one behind a broker.
+fn banner(port: u16, own: u16, hub: &Hub, simulated: bool) -> String {
     let editors = hub.snapshot();
     let shown = |editor: &Instance| match editor.phase {
         Phase::Connected if simulated => format!("{} (simulated)", editor.id()),
@@ -195,7 +196,7 @@ fn banner(port: u16, hub: &Hub, simulated: bool) -> String {
         "\
 MCP     http://127.0.0.1:{port}/mcp
 Hub     ws://127.0.0.1:{port}/hub/plugin
-Health  http://127.0.0.1:{port}/health
+Health  http://127.0.0.1:{own}/health
 Editor  {editors}
 
 Point a client at it:

@@ -89,12 +89,13 @@ impl Running {
     fn on(listener: Loopback, config: &RunConfig, token: Option<&str>) -> Result<Self, RunError> {
         let port = listener.local_port();
         let state_dir = config.state_dir.clone().unwrap_or_else(default_state_dir);
-        let files = files(config, port);
-        // What somebody else made is not ours to remove.
+        let token_file = files(config, port).token;
+        // Those that are ours, and go with us; a token file that we were told of is somebody else's.
+        let files = Files::new(&state_dir, port);
         let record = Record::new(port, unix_ms());
         let token = match token {
             Some(token) => token.to_owned(),
-            None => read_or_make_token(&files.token, random)?,
+            None => read_or_make_token(&token_file, random)?,
         };
         record.write(&files)?;
         let server = Server::on(
@@ -128,7 +129,8 @@ impl Running {
     }
 
     /// Serves until `until`, or until somebody who may says so; then everybody who waits gets an
-    /// answer, and no file and no port stays.
+    /// answer, and neither the port nor a file of this process stays: only the catalogue, for the
+    /// next.
     ///
     /// # Cancel safety
     /// Dropping the future ends the server at once, and leaves the files.
@@ -230,6 +232,11 @@ fn server_config(config: &RunConfig, token: &str) -> Result<ServerConfig, RunErr
     let broker = crate::broker::Config::default()
         .hold(config.hold)
         .client_budget(config.client_budget);
+    if config.allow_unauthenticated_host && config.dialects.contains(&Dialect::Seed) {
+        tracing::warn!(
+            "any program of this machine may be the host, and gets what clients say: --allow-unauthenticated-host"
+        );
+    }
     let mut server = ServerConfig::new(token)?
         .broker(broker)
         .dialects(config.dialects.iter().copied())

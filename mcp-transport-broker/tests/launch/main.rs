@@ -67,6 +67,19 @@ async fn one_that_is_told_to_stop_leaves_no_process_no_file_and_no_port() {
     until(|| is_free(rig.port()) && !rig.folder().exists() && !rig::is_alive(broker.pid())).await;
 }
 
+#[tokio::test]
+async fn a_token_file_that_it_was_told_of_stays_when_it_ends() {
+    let rig = Rig::new("told");
+    let told = rig.folder().with_extension("token");
+    let launch = rig.launch_with(|config| config.token_file = Some(told.clone()));
+    let broker = launch.ensure().await.unwrap();
+    broker.stop().await.unwrap();
+    until(|| is_free(rig.port()) && !rig.folder().exists()).await;
+    let there = std::fs::read_to_string(&told).unwrap();
+    assert_eq!(there.trim(), broker.token());
+    std::fs::remove_file(told).unwrap();
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn one_that_is_terminated_leaves_no_file_either() {
