@@ -263,8 +263,9 @@ impl Launch {
         let config = RunConfig {
             replace: replaced.is_some(),
             replace_pid: replaced,
-            state_dir: Some(self.state_dir.clone()),
-            log_file: Some(files.log),
+            state_dir: Some(from_here(&self.state_dir)),
+            token_file: self.config.token_file.as_deref().map(from_here),
+            log_file: Some(from_here(&files.log)),
             ..self.config.clone()
         };
         tracing::info!(
@@ -303,6 +304,11 @@ impl Launch {
 
 /// With this code a broker ends that finds its port taken.
 pub(crate) const PORT_TAKEN: u8 = 3;
+
+/// A broker has another folder as its own; what our paths mean, they mean there.
+fn from_here(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
 
 /// The end of a log, for an error's text.
 fn last_words(log: &Path) -> String {

@@ -3,7 +3,7 @@
 use super::LaunchError;
 use super::locate::Located;
 use crate::run::{RUN_VARIABLE, RunConfig};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use tokio::sync::watch;
 
@@ -32,7 +32,7 @@ pub(super) fn start(located: &Located, config: &RunConfig) -> Result<Started, La
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .current_dir(folder_that_stays(config));
+        .current_dir(folder_that_stays());
     detach(&mut command);
     let mut child = command.spawn().map_err(|source| LaunchError::Start {
         program: program.clone(),
@@ -57,11 +57,14 @@ pub(super) fn start(located: &Located, config: &RunConfig) -> Result<Started, La
     })
 }
 
-/// A process must not keep the folder of a project from being moved or unmounted.
-fn folder_that_stays(config: &RunConfig) -> &Path {
-    match &config.state_dir {
-        Some(folder) if folder.is_dir() => folder,
-        _ => Path::new(if cfg!(windows) { "." } else { "/" }),
+/// A process must not keep the folder of a project from being moved or unmounted, nor its own from
+/// being removed when it ends, as Windows would.
+fn folder_that_stays() -> PathBuf {
+    if cfg!(windows) {
+        let system = std::env::var_os("SystemRoot").map(PathBuf::from);
+        system.unwrap_or_else(std::env::temp_dir)
+    } else {
+        PathBuf::from("/")
     }
 }
 
