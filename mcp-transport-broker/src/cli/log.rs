@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -14,7 +14,7 @@ const VARIABLE: &str = "MCP_BROKER_LOG";
 const MAX_LOG: u64 = 1024 * 1024;
 
 /// Logs to a file, or to standard error.
-pub(super) fn start(file: Option<&Path>) {
+pub(super) fn start(file: Option<&Path>) -> Log {
     let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -22,12 +22,48 @@ pub(super) fn start(file: Option<&Path>) {
         // It would complain to standard error, and panic if that is gone.
         .log_internal_errors(false);
     match file.map(Capped::open) {
-        Some(Ok(file)) => builder.with_writer(Mutex::new(file)).init(),
+        Some(Ok(file)) => {
+            let log = Log(Arc::new(Mutex::new(Some(file))));
+            let writer = log.clone();
+            builder.with_writer(move || writer.clone()).init();
+            return log;
+        }
         Some(Err(error)) => {
             builder.with_writer(Quietly).init();
             tracing::warn!(%error, "the log file cannot be written");
         }
         None => builder.with_writer(Quietly).init(),
+    }
+    Log::default()
+}
+
+/// The log's file, until it is closed.
+#[derive(Clone, Default)]
+pub(super) struct Log(Arc<Mutex<Option<Capped>>>);
+
+impl Log {
+    /// Closes it; nothing is logged from now on. On Windows a file that was removed while it was
+    /// open can keep its folder until then, so an empty folder goes now.
+    pub(super) fn close(self) {
+        let file = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Capped { path, file, .. }) = file else {
+            return;
+        };
+        drop(file);
+        let _ = path.parent().map(std::fs::remove_dir);
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        file.as_mut()
+            .map_or(Ok(bytes.len()), |file| file.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        file.as_mut().map_or(Ok(()), Write::flush)
     }
 }
 
@@ -114,6 +150,23 @@ mod tests {
         let size = |path: &Path| std::fs::metadata(path).unwrap().len();
         assert!(size(&path) <= MAX_LOG + 100_000);
         assert!(size(&crate::launch::old_log(&path)) <= MAX_LOG + 100_000);
+        // Windows can keep a file that is open, and so its folder.
+        drop(log);
         std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_log_that_was_removed_takes_its_empty_folder_along_when_it_is_closed() {
+        let folder = std::env::temp_dir().join(format!("broker-closed-{}", std::process::id()));
+        let path = folder.join("broker.log");
+        let log = |path: &Path| Log(Arc::new(Mutex::new(Some(Capped::open(path).unwrap()))));
+        let (mut first, second) = (log(&path), log(&path));
+        first.write_all(b"kept").unwrap();
+        first.clone().close();
+        assert_eq!(std::fs::read(&path).unwrap(), b"kept", "it is not removed");
+        first.write_all(b"late").unwrap();
+        std::fs::remove_file(&path).unwrap();
+        second.close();
+        assert!(!folder.exists());
     }
 }

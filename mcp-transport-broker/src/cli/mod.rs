@@ -24,8 +24,10 @@ pub fn main() -> ExitCode {
     match cli.command {
         None => {
             let config = cli.to_config();
-            log::start(config.log_file.as_deref());
-            run::block_on(run::start(&config), signals::asked_to_end())
+            let log = log::start(config.log_file.as_deref());
+            let code = run::block_on(run::start(&config), signals::asked_to_end());
+            log.close();
+            code
         }
         Some(command) => ask(&cli, command),
     }
@@ -106,11 +108,13 @@ fn stand_in(call: Mono) -> ExitCode {
                 state_dir: Some(folder.join("mcp-broker")),
                 ..RunConfig::default()
             };
-            log::start(config.log_file.as_deref());
+            let log = log::start(config.log_file.as_deref());
             let editors = folder.join("broker.pid");
             let text = mono::record(std::process::id(), port, &token);
             let start = async { Running::start(&config, Some(&token))?.recorded(editors, text) };
-            run::block_on(start, signals::asked_to_end())
+            let code = run::block_on(start, signals::asked_to_end());
+            log.close();
+            code
         }
     }
 }
