@@ -79,7 +79,7 @@ impl Scene {
     }
 
     async fn until_the_older_is_gone(&self) {
-        until(|| !rig::is_alive(self.older.pid())).await;
+        until(|| rig::is_gone(self.older.pid())).await;
     }
 }
 

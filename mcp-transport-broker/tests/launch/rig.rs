@@ -49,6 +49,12 @@ impl Rig {
             .program(Program::At(BINARY.into()))
     }
 
+    /// Whether this very process answers as the broker of the port.
+    pub(super) async fn is_served_by(&self, pid: u32) -> bool {
+        let found = self.launch().find().await.unwrap();
+        found.is_some_and(|broker| broker.pid() == pid)
+    }
+
     pub(super) fn flags(&self) -> Vec<String> {
         let mut config = RunConfig::default();
         config.port = self.port;
@@ -98,8 +104,8 @@ impl Drop for Rig {
     fn drop(&mut self) {
         let files = Files::new(&self.folder, self.port);
         if let Some(record) = Record::read(&files) {
-            if !is_free(self.port) && is_alive(record.pid) {
-                kill(record.pid);
+            if !is_free(self.port) {
+                let _ = signal(record.pid, "-KILL");
             }
         }
         let _ = std::fs::remove_dir_all(&self.folder);
@@ -137,46 +143,45 @@ pub(super) async fn until(mut holds: impl FnMut() -> bool) {
 }
 
 pub(super) fn kill(pid: u32) {
-    signal(pid, "-KILL");
+    assert!(signal(pid, "-KILL"));
 }
 
 #[cfg(unix)]
 pub(super) fn terminate(pid: u32) {
-    signal(pid, "-TERM");
+    assert!(signal(pid, "-TERM"));
 }
 
+/// Whether there was such a process.
 #[cfg(unix)]
-fn signal(pid: u32, which: &str) {
-    let sent = Command::new("kill")
-        .args([which, &pid.to_string()])
-        .status();
-    assert!(sent.unwrap().success());
+fn signal(pid: u32, which: &str) -> bool {
+    let mut kill = Command::new("kill");
+    kill.args([which, &pid.to_string()]);
+    succeeds(kill)
 }
 
 #[cfg(windows)]
-fn signal(pid: u32, _which: &str) {
-    let sent = Command::new("taskkill")
-        .args(["/F", "/PID", &pid.to_string()])
-        .status();
-    assert!(sent.unwrap().success());
+fn signal(pid: u32, _which: &str) -> bool {
+    let mut kill = Command::new("taskkill");
+    kill.args(["/F", "/PID", &pid.to_string()]);
+    succeeds(kill)
 }
 
-pub(super) fn is_alive(pid: u32) -> bool {
-    #[cfg(unix)]
-    {
-        Command::new("kill")
-            .args(["-0", &pid.to_string()])
-            .stderr(Stdio::null())
-            .status()
-            .unwrap()
-            .success()
-    }
-    #[cfg(windows)]
-    {
-        let listed = Command::new("tasklist")
-            .args(["/FI", &format!("PID eq {pid}")])
-            .output()
-            .unwrap();
-        String::from_utf8_lossy(&listed.stdout).contains(&pid.to_string())
-    }
+fn succeeds(mut command: Command) -> bool {
+    let command = command.stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().unwrap().success()
+}
+
+/// Whether the process has ended.
+#[cfg(unix)]
+pub(super) fn is_gone(pid: u32) -> bool {
+    !signal(pid, "-0")
+}
+
+/// Whether the process has ended. Wine's `tasklist` lists nobody, so there it always says so.
+#[cfg(windows)]
+pub(super) fn is_gone(pid: u32) -> bool {
+    let mut list = Command::new("tasklist");
+    list.args(["/NH", "/FO", "CSV", "/FI", &format!("PID eq {pid}")]);
+    let listed = list.output().unwrap();
+    !String::from_utf8_lossy(&listed.stdout).contains(&format!("\"{pid}\""))
 }
