@@ -1,6 +1,6 @@
 //! What the program takes of the machine, and what it goes on serving through.
 //!
-//! Each of these froze or ended a broker that somebody had before this one.
+//! Each of these froze or ended a broker that somebody had before this one. Only on Linux does `/proc` say what a process takes.
 #![cfg(all(feature = "cli", target_os = "linux"))]
 #![allow(
     clippy::disallowed_methods,

@@ -120,6 +120,7 @@ async fn lists_are_answered_while_no_host_is_there_also_by_the_next_broker() {
     std::fs::remove_dir_all(directory).unwrap();
 }
 
+// On Windows the rights of the folder decide.
 #[cfg(unix)]
 #[tokio::test]
 async fn nobody_else_can_read_a_catalogue() {

@@ -242,6 +242,7 @@ mod tests {
         assert_eq!(read_token(&path).unwrap(), Some(made));
     }
 
+    // On Windows the rights of the folder decide.
     #[cfg(unix)]
     #[test]
     fn a_token_that_others_may_read_is_refused_with_what_to_do() {
