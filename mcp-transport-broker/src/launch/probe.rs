@@ -5,11 +5,10 @@
 )]
 
 use super::decide::Found;
-use super::request::{request, to_broker};
+use super::request::{RequestError, request, to_broker};
 use crate::native::{Hello, is_proof};
 use mcp_transport_core::loopback;
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// How long somebody who accepts has for an answer. A broker answers in less than a millisecond,
 /// and on a machine that just woke up in less than this.
@@ -22,18 +21,44 @@ pub(crate) enum Asked {
     Other(String),
 }
 
+/// How often somebody is asked who ends the connection instead of answering.
+const TIMES: u32 = 3;
+
+/// How long somebody who ends it has to be gone.
+const LEAVING: Duration = Duration::from_millis(20);
+
+/// Whoever leaves while being asked is nobody: a broker that was killed, or that took the port and
+/// then found that it cannot run.
 pub(crate) async fn ask(port: u16) -> Asked {
+    let mut times = 1;
+    loop {
+        match ask_once(port).await {
+            Ok(asked) => return asked,
+            Err(error) if times == TIMES => {
+                return Asked::Other(format!("it does not speak HTTP as a broker does: {error}"));
+            }
+            Err(_) => tokio::time::sleep(LEAVING).await,
+        }
+        times += 1;
+    }
+}
+
+async fn ask_once(port: u16) -> Result<Asked, RequestError> {
     let Ok(stream) = loopback::connect(port).await else {
-        return Asked::Nobody;
+        return Ok(Asked::Nobody);
     };
     let nonce = nonce();
-    match tokio::time::timeout(PATIENCE, hello(stream, port, &nonce)).await {
-        Ok(Ok(hello)) => Asked::Broker { hello, nonce },
-        Ok(Err(what)) => Asked::Other(what),
-        Err(_) => Asked::Other(format!(
-            "it accepts connections, and says nothing for {PATIENCE:?}"
-        )),
-    }
+    let path = format!("hello?nonce={nonce}");
+    let asked = request(stream, to_broker(http::Method::GET, port, &path, None));
+    let Ok(answer) = tokio::time::timeout(PATIENCE, asked).await else {
+        let what = format!("it accepts connections, and says nothing for {PATIENCE:?}");
+        return Ok(Asked::Other(what));
+    };
+    let (status, body) = answer?;
+    Ok(match read(status, &body) {
+        Ok(hello) => Asked::Broker { hello, nonce },
+        Err(what) => Asked::Other(what),
+    })
 }
 
 impl Asked {
@@ -60,16 +85,11 @@ impl Asked {
     }
 }
 
-async fn hello(stream: TcpStream, port: u16, nonce: &str) -> Result<Hello, String> {
-    let path = format!("hello?nonce={nonce}");
-    let asked = request(stream, to_broker(http::Method::GET, port, &path, None));
-    let (status, body) = asked
-        .await
-        .map_err(|error| format!("it does not speak HTTP as a broker does: {error}"))?;
+fn read(status: u16, body: &[u8]) -> Result<Hello, String> {
     if status != 200 {
         return Err(format!("an HTTP server that answers {status}"));
     }
-    serde_json::from_slice(&body).map_err(|_| "an HTTP server, but no broker".to_owned())
+    serde_json::from_slice(body).map_err(|_| "an HTTP server, but no broker".to_owned())
 }
 
 fn nonce() -> String {

@@ -10,11 +10,14 @@ use tokio::net::TcpStream;
 /// A broker's answer to such a request is a few hundred bytes; a status may have some more.
 const MAX_ANSWER: usize = 1024 * 1024;
 
+/// There is no answer: it ended, or was none.
+pub(super) type RequestError = Box<dyn StdError + Send + Sync>;
+
 /// The status and the body of the answer.
 pub(crate) async fn request(
     stream: TcpStream,
     request: Request<Full<Bytes>>,
-) -> Result<(u16, Bytes), Box<dyn StdError + Send + Sync>> {
+) -> Result<(u16, Bytes), RequestError> {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let exchange = async {

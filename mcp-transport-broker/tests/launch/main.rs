@@ -186,6 +186,18 @@ fn foreign(listener: TcpListener, answer: &'static str) -> std::sync::mpsc::Rece
 }
 
 #[tokio::test]
+async fn whoever_leaves_while_being_asked_is_nobody_and_no_stranger() {
+    let rig = Rig::new("leaves");
+    let listener = rig.listen();
+    let leaving = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read(&mut [0; 4096]).unwrap()
+    });
+    assert!(rig.launch().find().await.unwrap().is_none());
+    assert!(leaving.join().unwrap() > 0, "it was asked");
+}
+
+#[tokio::test]
 async fn a_foreign_listener_is_named_and_neither_adopted_nor_sent_the_token() {
     let mimic = r#"{"name":"mcp-broker","version":"9.9.9","protocols":[1],"pid":1,"proof":"00"}"#;
     let mimic: &'static str = Box::leak(
