@@ -204,6 +204,59 @@ async fn a_reload_that_was_announced_fails_no_call_and_runs_none_twice() {
     assert!(app.ran.lock().unwrap().values().all(|&times| times == 1));
 }
 
+/// A host in a runtime of its own, which ends with everything in it as a process does.
+fn elsewhere(app: &App, port: u16) -> tokio::runtime::Runtime {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let app = app.clone();
+    runtime.spawn(async move {
+        app.serve(app.start(port));
+    });
+    runtime
+}
+
+/// The broker whose place this takes failed 99 of 219 calls in 5 s of the same.
+#[tokio::test]
+async fn thirteen_seconds_without_a_host_under_a_call_every_50_ms_fail_none_but_the_one_that_ran() {
+    let Up { port, .. } = up(config());
+    let app = App::new();
+    let first = elsewhere(&app, port);
+    is_answered(&mut calls(port, 0, "before").await, "before").await;
+    let mut runs = calls(port, 1, "slow").await;
+    app.is_running("slow").await;
+    first.shutdown_background();
+
+    let began = tokio::time::Instant::now();
+    let (mut next, mut meanwhile) = (None, Vec::new());
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    for id in 2.. {
+        tick.tick().await;
+        let name = format!("meanwhile{id}");
+        let asked = calls(port, id, &name).await;
+        meanwhile.push(tokio::spawn(async move {
+            let mut asked = asked;
+            is_answered(&mut asked, &name).await;
+        }));
+        let away = began.elapsed();
+        if next.is_none() && away > Duration::from_secs(13) {
+            next = Some(elsewhere(&app, port));
+        } else if away > Duration::from_secs(15) {
+            break;
+        }
+    }
+    assert!(meanwhile.len() > 200, "{} calls", meanwhile.len());
+    for call in meanwhile {
+        call.await.unwrap();
+    }
+    let ended = runs.response().await.json();
+    assert_eq!(ended["error"]["data"]["outcome"], "unknown", "{ended}");
+    assert!(app.ran.lock().unwrap().values().all(|&times| times == 1));
+    next.unwrap().shutdown_background();
+}
+
 #[tokio::test]
 async fn the_call_that_causes_a_code_reload_gets_its_answer_from_the_next_life() {
     let Up { port, .. } = up(config());
