@@ -200,6 +200,11 @@ impl Conn {
         Ok(client)
     }
 
+    /// Whether this connection has spoken for a lease.
+    pub(super) fn is_a_hosts(&self) -> bool {
+        self.lock().lease.is_some()
+    }
+
     /// This connection speaks for a lease.
     pub(crate) fn speaks_for(&self, lease: Lease) {
         let former = self.lock().lease.replace(lease);

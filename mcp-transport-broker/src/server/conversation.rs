@@ -41,7 +41,7 @@ pub(super) async fn converse(shared: Arc<Shared>, mut stream: TcpStream) {
             let readable = tokio::select! {
                 peeked = timeout(first, stream.peek(&mut byte)) => matches!(peeked, Ok(Ok(1))),
                 () = conn.killed() => false,
-                () = shared.leaves() => false,
+                () = leaves(&shared, &conn) => false,
             };
             if !readable {
                 return;
@@ -57,6 +57,15 @@ pub(super) async fn converse(shared: Arc<Shared>, mut stream: TcpStream) {
             Next::Linger(rest) => return Box::pin(linger(rest.stream)).await,
             Next::Over => return,
         }
+    }
+}
+
+/// Waits until a quiet connection is to end: after a newer broker has taken over. A host's stays
+/// for as long as its lease, which has answers to bring.
+async fn leaves(shared: &Shared, conn: &Conn) {
+    shared.leaves().await;
+    if conn.is_a_hosts() {
+        shared.hub().left().await;
     }
 }
 

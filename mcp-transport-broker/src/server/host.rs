@@ -100,10 +100,12 @@ async fn replace(shared: &Shared, call: &HostCall) -> Result<Answer, Refused> {
 }
 
 /// Whether a request is for this broker, although a newer one has taken over: a host's that has its
-/// lease here, or another taking over.
+/// lease here, another taking over, or who asks whom they have met. The latter may be this broker
+/// itself, on its way to the newer one by a connection that was still its own.
 pub(super) fn stays(head: &Parts) -> bool {
     let what = head.uri.path().strip_prefix(PREFIX);
-    what == Some("replace") || what != Some("attach") && head.headers.contains_key(LEASE_HEADER)
+    matches!(what, Some("replace" | "hello"))
+        || what != Some("attach") && head.headers.contains_key(LEASE_HEADER)
 }
 
 /// A broker that this one has replaced waits for an answer.

@@ -480,7 +480,7 @@ impl Hub {
                 Output::Ready => state.serve(now, &self.me),
                 Output::LeaseOver { lease } => {
                     state.seats.over(lease);
-                    self.left.notify_one();
+                    self.left.notify_waiters();
                     if state.tunnelled == Some(lease) {
                         state.tunnelled = None;
                         self.tunnel.send_replace(None);

@@ -73,8 +73,13 @@ impl Hub {
 
     /// Returns when the last host of a broker that was replaced is gone.
     pub(super) async fn left(&self) {
-        while self.touch(|state, _| state.broker.has_host()) {
-            self.left.notified().await;
+        loop {
+            let mut left = std::pin::pin!(self.left.notified());
+            left.as_mut().enable();
+            if !self.touch(|state, _| state.broker.has_host()) {
+                return;
+            }
+            left.await;
         }
     }
 

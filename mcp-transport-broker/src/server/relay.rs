@@ -59,9 +59,12 @@ impl Successor {
             let look = async {
                 loop {
                     let found = probe::ask(self.port).await;
-                    if let Found::Ours(hello) = found.prove(self.port, Some(&self.token)) {
-                        tracing::info!(hello.version, hello.pid, "the newer broker is there");
-                        return;
+                    match found.prove(self.port, Some(&self.token)) {
+                        Found::Ours(hello) if hello.pid != std::process::id() => {
+                            tracing::info!(hello.version, hello.pid, "the newer broker is there");
+                            return;
+                        }
+                        _ => {}
                     }
                     sleep(GLANCE).await;
                 }
