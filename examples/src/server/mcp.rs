@@ -1,29 +1,29 @@
 //! MCP towards one client, on rmcp: one of these for each.
 
 use super::answer;
-use super::health;
+use super::context::{progress, session_id};
 use super::offer;
 use super::sessions::Session;
-use crate::calls::{Caller, Calls, Progress, diagnose};
-use crate::catalogue::{Call, Catalogue, Read, Reply, Source, Tool};
+use crate::calls::{Caller, Calls};
+use crate::catalogue::{Catalogue, Tool};
 use crate::logic::{self, Logic, Step};
 use mcp_transport_core::{Ending, Outcome};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ErrorCode, Implementation,
     ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-    ProgressNotificationParam, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse,
-    ReadResourceResult, ResourceContents, ServerCapabilities, ServerConfig,
+    ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ResourceContents,
+    ServerCapabilities, ServerConfig,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Map, Value, json};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// The server as one client sees it.
 pub struct UnityMcp {
-    calls: Calls,
+    pub(super) calls: Calls,
     /// The HTTP session's place, if the client comes by HTTP.
     session: Option<Session>,
     /// Who asks, where the link itself says so: a process on our standard input.
@@ -91,7 +91,7 @@ impl UnityMcp {
                     Ending::new(Outcome::NotDelivered, "invalid_arguments", bad.to_string());
                 return answer::ending(&ending.retryable(false));
             }
-            None if call.command.is_none() => return self.own(&call, context),
+            None if call.command.is_none() => return self.own(&call, context).await,
             None => {}
         }
         match self.calls.run(&caller, selector.as_deref(), &call).await {
@@ -128,80 +128,7 @@ impl UnityMcp {
         }
     }
 
-    /// Tools that need no editor.
-    fn own(&self, call: &Call, context: &RequestContext<RoleServer>) -> CallToolResult {
-        let text = |name: &str| {
-            call.params
-                .get(name)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-        };
-        match call.tool {
-            "set_active_instance" => self.set_active(text("instance"), context),
-            "get_operation" => self.operation(text("operation_id"), context),
-            // manage_editor's telemetry actions: this server sends none to anybody.
-            _ => answer::own(
-                true,
-                "Telemetry is off: this server sends none.",
-                Some(json!({"telemetry_enabled": false})),
-            ),
-        }
-    }
-
-    fn set_active(&self, wanted: &str, context: &RequestContext<RoleServer>) -> CallToolResult {
-        if is_modern(context) {
-            let text = "set_active_instance needs a session, and protocol 2026-07-28 has none. Pass unity_instance with each call instead.";
-            let ending = Ending::new(Outcome::NotDelivered, "no_session", text);
-            return answer::ending(&ending.retryable(false));
-        }
-        match self.calls.choose(Some(wanted)) {
-            Ok(editor) => {
-                // The hash, since two projects can bear one name.
-                *self.active.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some(editor.hash.clone());
-                let text = format!("Calls of this session go to {} now.", editor.id());
-                answer::own(true, &text, Some(json!({"instance": editor.id()})))
-            }
-            Err(why) => answer::ending(&diagnose::no_target(&why, None)),
-        }
-    }
-
-    fn operation(&self, id: &str, context: &RequestContext<RoleServer>) -> CallToolResult {
-        match self.calls.operation(id, self.owner(context).as_deref()) {
-            Ok(reply) => answer::own(reply.success, "The operation has ended.", Some(reply.value)),
-            Err(ending) => answer::ending(&ending),
-        }
-    }
-
-    async fn read(
-        &self,
-        read: Read,
-        context: &RequestContext<RoleServer>,
-    ) -> Result<Value, Ending> {
-        let command = match &read.resource.source {
-            Source::Command(command) => command,
-            Source::Document(text) => return Ok(json!({"success": true, "data": text})),
-            Source::Server(_) => {
-                let now = now();
-                let instances = self.calls.hub().snapshot();
-                let shown: Vec<Value> = instances
-                    .iter()
-                    .map(|one| health::editor(now, one))
-                    .collect();
-                return Ok(
-                    json!({"success": true, "instance_count": shown.len(), "instances": shown}),
-                );
-            }
-        };
-        let call = Call::read(command, read.params);
-        let reply: Reply = self
-            .calls
-            .run(&self.caller(context), self.active().as_deref(), &call)
-            .await?;
-        Ok(reply.value)
-    }
-
-    fn caller(&self, context: &RequestContext<RoleServer>) -> Caller {
+    pub(super) fn caller(&self, context: &RequestContext<RoleServer>) -> Caller {
         // Without a session a call hangs on its connection, which rmcp watches.
         let session = self.session.as_ref().zip(session_id(context));
         let link = session.map(|(session, id)| session.token(&id));
@@ -214,11 +141,16 @@ impl UnityMcp {
     }
 
     /// The session that may ask for late results. Without sessions, knowing the operation's 128 random bits is enough.
-    fn owner(&self, context: &RequestContext<RoleServer>) -> Option<String> {
+    pub(super) fn owner(&self, context: &RequestContext<RoleServer>) -> Option<String> {
         self.owner.clone().or_else(|| session_id(context))
     }
 
-    fn active(&self) -> Option<String> {
+    /// Where this session's calls go from now on, unless they say otherwise.
+    pub(super) fn activate(&self, hash: String) {
+        *self.active.lock().unwrap_or_else(PoisonError::into_inner) = Some(hash);
+    }
+
+    pub(super) fn active(&self) -> Option<String> {
         self.active
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -325,41 +257,9 @@ impl ServerHandler for UnityMcp {
 /// The code of a resource that no editor could be asked for: the family's `TimedOut`. Its data say more.
 const NO_ANSWER: i32 = -31003;
 
-fn is_modern(context: &RequestContext<RoleServer>) -> bool {
-    context
-        .protocol_version()
-        .is_some_and(|version| version >= ProtocolVersion::V_2026_07_28)
-}
-
-/// Protocol 2026-07-28 has no sessions: what such a client sends in that header is to be ignored.
-fn session_id(context: &RequestContext<RoleServer>) -> Option<String> {
-    let parts = context.extensions.get::<::http::request::Parts>()?;
-    let id = parts.headers.get("mcp-session-id")?.to_str().ok()?;
-    (!is_modern(context)).then(|| id.to_owned())
-}
-
-fn progress(context: &RequestContext<RoleServer>) -> Option<Progress> {
-    let token = context.meta.get_progress_token()?;
-    let peer = context.peer.clone();
-    Some(Arc::new(move |done, text| {
-        let mut params = ProgressNotificationParam::new(token.clone(), done);
-        params.message = Some(text);
-        let peer = peer.clone();
-        Box::pin(async move {
-            // A client that cannot be told is about to be noticed as gone.
-            let _ = peer.notify_progress(params).await;
-        })
-    }))
-}
-
 #[expect(clippy::disallowed_methods, reason = "the shell towards rmcp")]
 async fn sleep(pause: Duration) {
     tokio::time::sleep(pause).await;
-}
-
-#[expect(clippy::disallowed_methods, reason = "the shell towards rmcp")]
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 impl fmt::Debug for UnityMcp {

@@ -2,11 +2,14 @@
 
 mod answer;
 mod behind;
+mod context;
 pub mod flags;
 mod health;
 mod http;
 mod mcp;
 pub mod offer;
+mod own;
+mod read;
 mod run;
 mod sessions;
 
