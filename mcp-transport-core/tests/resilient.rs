@@ -10,6 +10,7 @@
 mod support;
 
 use futures::{SinkExt, StreamExt};
+use mcp_transport_core::delivery::Replay;
 use mcp_transport_core::{
     Error, ErrorKind, Eviction, EvictionReason, Message, Resilient, RetryPolicy, State,
 };
@@ -270,6 +271,31 @@ async fn a_read_in_flight_is_sent_again_at_most_three_times() {
     let answer = hear(&mut link).await;
     assert_eq!(answer["error"]["data"]["cause"], "redelivered");
     hosts.accept().await.hears_nothing().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_knows_its_methods_says_what_may_be_sent_again() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::builder(connector)
+        .replay(|request| match request.method() {
+            Some("hover") => Replay::Safe,
+            _ => Replay::Never,
+        })
+        .spawn();
+    link.send(request(1, "hover")).await.unwrap();
+    link.send(request(2, "tools/list")).await.unwrap();
+    let mut host = hosts.accept().await;
+    assert_eq!(host.hear_request("hover").await, 1);
+    assert_eq!(host.hear_request("tools/list").await, 2);
+    drop(host);
+
+    let answer = hear(&mut link).await;
+    assert_eq!(answer["id"], 2, "MCP's own table is out of force");
+    assert_eq!(answer["error"]["data"]["outcome"], "unknown");
+    let mut host = hosts.accept().await;
+    assert_eq!(host.hear_request("hover").await, 1);
+    host.answer(json!(1), json!("here")).await;
+    assert_eq!(hear(&mut link).await["result"], "here");
 }
 
 #[tokio::test(start_paused = true)]

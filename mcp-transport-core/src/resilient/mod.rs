@@ -8,13 +8,13 @@ mod task;
 
 pub use handle::Handle;
 
-use crate::delivery::Limits;
+use crate::delivery::{Limits, Replay};
 use crate::dial::{Dialer, State};
 use crate::error::{Error, ErrorKind};
 use crate::message::Message;
 use crate::retry::RetryPolicy;
 use crate::transport::Connector;
-use driver::{Config, Driver};
+use driver::{Config, Driver, Rule};
 use futures::channel::mpsc;
 use futures::{Sink, Stream, StreamExt};
 use std::fmt;
@@ -109,6 +109,7 @@ impl Resilient {
                 hold: Duration::from_secs(120),
                 run: Duration::from_secs(600),
             },
+            replay: Box::new(replayable::of),
         }
     }
 
@@ -202,11 +203,20 @@ impl fmt::Debug for Resilient {
 /// # drop(host);
 /// # });
 /// ```
-#[derive(Debug)]
 #[must_use = "nothing happens before `spawn`"]
 pub struct Builder<C> {
     dialer: Dialer<C>,
     config: Config,
+    replay: Rule,
+}
+
+impl<C: fmt::Debug> fmt::Debug for Builder<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("dialer", &self.dialer)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<C: Connector> Builder<C> {
@@ -249,6 +259,32 @@ impl<C: Connector> Builder<C> {
         self
     }
 
+    /// Which requests may be sent again when a connection is lost and nobody knows what became of
+    /// them. Default [`replayable::replay`]: reads of MCP, and no `tools/call`. Whoever speaks
+    /// another protocol, or knows its tools, says so here.
+    ///
+    /// [`Replay::Safe`](crate::delivery::Replay::Safe) is for what may run twice.
+    /// [`Replay::HostGuards`](crate::delivery::Replay::HostGuards) is for a host that itself
+    /// refuses a request that it had: it is sent again as it was, under the same id.
+    ///
+    /// ```
+    /// use mcp_transport_core::{Resilient, delivery::Replay, memory};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let editor = Resilient::builder(|| async { Ok(memory::pair(8).0) })
+    ///     .replay(|request| match request.method() {
+    ///         Some("textDocument/hover" | "textDocument/definition") => Replay::Safe,
+    ///         _ => Replay::Never,
+    ///     })
+    ///     .spawn();
+    /// # drop(editor);
+    /// # });
+    /// ```
+    pub fn replay(mut self, rule: impl Fn(&Message) -> Replay + Send + 'static) -> Self {
+        self.replay = Box::new(rule);
+        self
+    }
+
     /// Starts the link's task.
     ///
     /// # Panics
@@ -268,7 +304,11 @@ impl<C: Connector> Builder<C> {
             close,
             done,
         };
-        tokio::spawn(task::run(Driver::new(self.config), self.dialer, pipes));
+        tokio::spawn(task::run(
+            Driver::new(self.config, self.replay),
+            self.dialer,
+            pipes,
+        ));
         Resilient {
             to_task,
             from_task,

@@ -2,6 +2,7 @@
 //! what is not in it may not.
 
 use crate::delivery::Replay;
+use crate::message::Message;
 
 /// Reads, and what opens a session. `tools/call` is not among them, whatever the tool.
 const SAFE: [&str; 13] = [
@@ -39,4 +40,9 @@ pub fn replay(method: &str) -> Replay {
     } else {
         Replay::Never
     }
+}
+
+/// The same for a message, of which a method that nobody knows may not be sent again.
+pub(super) fn of(request: &Message) -> Replay {
+    request.method().map_or(Replay::Never, replay)
 }

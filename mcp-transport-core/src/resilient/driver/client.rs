@@ -4,7 +4,7 @@ use super::{Call, Driver, cancelled_id};
 use crate::delivery::{Abandoned, Full, Op, Replay as Safety, Submit};
 use crate::message::{Id, Kind, Message};
 use crate::resilient::answers;
-use crate::resilient::replayable::{self, ENDLESS};
+use crate::resilient::replayable::ENDLESS;
 use std::time::{Duration, Instant};
 
 impl Driver {
@@ -13,7 +13,7 @@ impl Driver {
         let message = message.to_lost_answer().unwrap_or(message);
         match message.kind() {
             Kind::Request { id, method } => {
-                let (id, safety) = (id.clone(), replayable::replay(method));
+                let (id, safety) = (id.clone(), (self.replay)(&message));
                 let run = match method {
                     ENDLESS => Duration::MAX,
                     _ => self.config.run,
@@ -81,6 +81,7 @@ impl Driver {
                 self.ids.insert(id, op);
                 let call = Call {
                     request,
+                    replay,
                     sent: false,
                 };
                 self.calls.insert(op, call);

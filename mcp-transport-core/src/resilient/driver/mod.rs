@@ -11,7 +11,7 @@
 mod client;
 mod host;
 
-use super::{answers, replayable};
+use super::answers;
 use crate::delivery::{Delivery, Limits, Link, Op, Output, Replay as Safety};
 use crate::error::{Error, ErrorKind};
 use crate::handshake::{Handshake, REPLAY_TIMEOUT, Replay};
@@ -48,9 +48,12 @@ impl Outgoing {
     }
 }
 
-#[derive(Debug)]
+/// What may be sent again when nobody knows what became of it.
+pub(super) type Rule = Box<dyn Fn(&Message) -> Safety + Send>;
+
 pub(super) struct Driver {
     config: Config,
+    replay: Rule,
     delivery: Delivery<Message>,
     calls: BTreeMap<Op, Call>,
     ids: HashMap<Id, Op>,
@@ -74,6 +77,7 @@ pub(super) struct Driver {
 #[derive(Debug)]
 struct Call {
     request: Message,
+    replay: Safety,
     sent: bool,
 }
 
@@ -88,7 +92,7 @@ struct Up {
 const ENOUGH: usize = 64;
 
 impl Driver {
-    pub(super) fn new(config: Config) -> Self {
+    pub(super) fn new(config: Config, replay: Rule) -> Self {
         // Calls and asides share the queue, and each has limits of its own: answers that a host
         // waits for must not be crowded out by calls that wait for that host.
         let limits = Limits::default()
@@ -97,6 +101,7 @@ impl Driver {
             .remembered(0);
         Self {
             config,
+            replay,
             delivery: Delivery::new(limits),
             calls: BTreeMap::new(),
             ids: HashMap::new(),
@@ -334,7 +339,7 @@ impl Driver {
             match output {
                 Output::Settle { op, outcome, cause } => {
                     if let Some(call) = self.forget(op) {
-                        let safe = is_safe(&call.request);
+                        let safe = call.replay == Safety::Safe;
                         let answer = answers::settled(
                             &call.request,
                             op,
@@ -357,18 +362,13 @@ impl Driver {
     fn overrun(&mut self, now: Instant, link: Link, op: Op) {
         self.delivery.complete(link, op);
         if let Some(call) = self.forget(op) {
-            let safe = is_safe(&call.request);
+            let safe = call.replay == Safety::Safe;
             self.tell(answers::overrun(&call.request, op, self.config.run, safe));
             if let Some(id) = call.request.id() {
                 self.aside(now, cancel(id, "no answer came in time"));
             }
         }
     }
-}
-
-fn is_safe(request: &Message) -> bool {
-    let method = request.method().unwrap_or_default();
-    replayable::replay(method) == Safety::Safe
 }
 
 fn cancel(id: &Id, reason: &str) -> Message {

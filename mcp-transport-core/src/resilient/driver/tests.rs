@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::eviction::EvictionReason;
-use crate::resilient::replayable::ENDLESS;
+use crate::resilient::replayable::{self, ENDLESS};
 use proptest::prelude::*;
 use std::collections::HashSet;
 
@@ -95,7 +95,7 @@ impl World {
             run: Duration::from_secs(600),
         };
         Self {
-            driver: Driver::new(config),
+            driver: Driver::new(config, Box::new(replayable::of)),
             #[allow(clippy::disallowed_methods, reason = "the start of a clock of our own")]
             now: Instant::now(),
             next_id: 0,
