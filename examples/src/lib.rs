@@ -7,6 +7,7 @@ pub mod hub;
 pub mod logic;
 pub mod server;
 pub mod sim;
+pub mod tls;
 
 /// Compiles the samples of the workspace's readme.
 #[cfg(doctest)]

@@ -190,7 +190,7 @@ impl Server {
     /// # Panics
     /// If it does not get in.
     pub async fn client(&self) -> Client {
-        Client::legacy(StreamableHttpClientTransport::from_uri(self.url())).await
+        Client::legacy_at(&self.url()).await
     }
 
     /// A real MCP client of protocol 2026-07-28.
@@ -198,8 +198,7 @@ impl Server {
     /// # Panics
     /// If it does not get in.
     pub async fn modern_client(&self) -> Client {
-        let transport = StreamableHttpClientTransport::from_uri(self.url());
-        Client::modern(transport).await
+        Client::modern_at(&self.url()).await
     }
 
     /// What `/health` says.
@@ -263,6 +262,24 @@ pub struct Client {
 }
 
 impl Client {
+    /// A client of 2025-11-25, by HTTP.
+    ///
+    /// # Panics
+    /// If it does not get in.
+    pub async fn legacy_at(url: &str) -> Self {
+        examples::tls::choose_ring();
+        Self::legacy(StreamableHttpClientTransport::from_uri(url)).await
+    }
+
+    /// A client of 2026-07-28, by HTTP.
+    ///
+    /// # Panics
+    /// If it does not get in.
+    pub async fn modern_at(url: &str) -> Self {
+        examples::tls::choose_ring();
+        Self::modern(StreamableHttpClientTransport::from_uri(url)).await
+    }
+
     /// A client of 2025-11-25, over any transport.
     ///
     /// # Panics

@@ -11,7 +11,6 @@ use examples::sim::{self, Editor};
 use mcp_transport_broker::launch::Launch;
 use mcp_transport_core::loopback;
 use rmcp::service::ServiceError;
-use rmcp::transport::StreamableHttpClientTransport;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
@@ -80,11 +79,11 @@ impl Rig {
     }
 
     async fn legacy(&self) -> Client {
-        Client::legacy(StreamableHttpClientTransport::from_uri(self.url())).await
+        Client::legacy_at(&self.url()).await
     }
 
     async fn modern(&self) -> Client {
-        Client::modern(StreamableHttpClientTransport::from_uri(self.url())).await
+        Client::modern_at(&self.url()).await
     }
 
     fn editor(&self, options: sim::Options) -> Editor {

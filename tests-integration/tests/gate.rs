@@ -17,7 +17,7 @@ use tests_integration::raw::{self, Response, Session, exchange, request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const PATHS: &[&str] = &["/mcp", "/hub/plugin", "/health", "/nowhere"];
+const PATHS: &[&str] = &["/mcp", "/hub/plugin", "/health", "/api/command", "/nowhere"];
 
 /// A body is announced in each, and never sent: an answer proves that nobody waited for it.
 const UNSENT: (&str, &str) = ("Content-Length", "100000");

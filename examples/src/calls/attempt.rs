@@ -2,15 +2,16 @@
 #![expect(clippy::disallowed_methods, reason = "a shell that waits by the clock")]
 
 use super::{Caller, Calls, Clock, diagnose, now};
-use crate::catalogue::envelope::{Reply, normalise};
+use crate::catalogue::envelope::{Reply, gave_up, normalise};
 use crate::hub::{self, Event, Refused, Request, Why};
 use futures::FutureExt;
 use mcp_transport_core::delivery::Abandoned;
 use mcp_transport_core::{Ending, Outcome};
+use serde_json::Value;
 use std::time::{Duration, Instant};
 
 impl Calls {
-    /// Sends a command, and waits for its end: the editor's, the client's, or that of the client's patience.
+    /// Sends a command, and reads its answer.
     pub(super) async fn once(
         &self,
         caller: &Caller,
@@ -18,6 +19,18 @@ impl Calls {
         request: Request,
         clock: &mut Clock,
     ) -> Result<Reply, End> {
+        let envelope = self.envelope(caller, hash, request, clock).await?;
+        Ok(normalise(&envelope))
+    }
+
+    /// Sends a command, and waits for its end: the editor's, the client's, or that of the client's patience.
+    pub(super) async fn envelope(
+        &self,
+        caller: &Caller,
+        hash: &str,
+        request: Request,
+        clock: &mut Clock,
+    ) -> Result<Value, End> {
         let command = request.command.clone();
         let mut call = self
             .hub
@@ -74,10 +87,13 @@ impl Calls {
     }
 
     /// The call's last event.
-    fn over(&self, hash: &str, command: &str, event: Event) -> Result<Reply, End> {
+    fn over(&self, hash: &str, command: &str, event: Event) -> Result<Value, End> {
         let editor = self.editor(hash);
         match event {
-            Event::Answered(envelope) => answered(&envelope).map_err(End::of),
+            Event::Answered(envelope) => {
+                in_time(&envelope).map_err(End::of)?;
+                Ok(envelope)
+            }
             Event::Lost(lost) => Err(End {
                 ending: diagnose::lost(
                     now(),
@@ -131,13 +147,17 @@ impl End {
 }
 
 /// The editor's answer; an error if it is only the plugin's word that it stopped waiting for one.
-pub(super) fn answered(envelope: &serde_json::Value) -> Result<Reply, Ending> {
-    let reply = normalise(envelope);
-    if reply.timed_out {
-        let error = reply.error.as_deref().unwrap_or_default();
-        return Err(diagnose::plugin_timed_out(error));
+pub(super) fn answered(envelope: &Value) -> Result<Reply, Ending> {
+    in_time(envelope)?;
+    Ok(normalise(envelope))
+}
+
+fn in_time(envelope: &Value) -> Result<(), Ending> {
+    if gave_up(envelope) {
+        let error = envelope.get("error").and_then(Value::as_str);
+        return Err(diagnose::plugin_timed_out(error.unwrap_or_default()));
     }
-    Ok(reply)
+    Ok(())
 }
 
 /// The cause of a call that its client gave up.

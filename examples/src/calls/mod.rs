@@ -6,9 +6,11 @@ mod attempt;
 mod caller;
 pub mod diagnose;
 mod ended;
+mod raw;
 pub mod target;
 
 pub use caller::{Budget, Caller, Port, Progress};
+pub use raw::RawCommand;
 
 use crate::catalogue::{Call, Reply, Verdict, Verify};
 use crate::hub::{self, Hub, Instance, Request, Why};
@@ -46,6 +48,8 @@ pub struct Calls {
     endings: Arc<Mutex<Endings>>,
     stopping: CancellationToken,
     under_way: TaskTracker,
+    /// The editor of a call that names none, where several fit.
+    fallback: Option<Arc<str>>,
 }
 
 /// One call's clock.
@@ -70,7 +74,20 @@ impl Calls {
             endings: Arc::default(),
             stopping: CancellationToken::new(),
             under_way: TaskTracker::new(),
+            fallback: None,
         }
+    }
+
+    /// The same; where a call names no editor and several fit, it goes to the one that this selector means.
+    #[must_use]
+    pub fn fallback(mut self, selector: Option<&str>) -> Self {
+        self.fallback = selector.map(Arc::from);
+        self
+    }
+
+    /// True while a call is on its way.
+    pub fn is_busy(&self) -> bool {
+        !self.under_way.is_empty()
     }
 
     /// The hub beneath.
@@ -84,7 +101,7 @@ impl Calls {
     /// [`NoTarget`] lists what there is.
     pub fn choose(&self, selector: Option<&str>) -> Result<Instance, NoTarget> {
         let instances = self.hub.snapshot();
-        let hash = target::choose(now(), &instances, selector)?;
+        let hash = target::choose_or(now(), &instances, selector, self.fallback.as_deref())?;
         Ok(instances
             .into_iter()
             .find(|instance| instance.hash == hash)
@@ -108,17 +125,7 @@ impl Calls {
         if self.stopping.is_cancelled() {
             return Err(diagnose::shutting_down(None));
         }
-        let started = now();
-        let budget = if caller.progress.is_some() {
-            None
-        } else {
-            self.budget.client
-        };
-        let mut clock = Clock {
-            started,
-            answer_by: budget.map(|budget| started + budget),
-            next_progress: started + FIRST_PROGRESS,
-        };
+        let mut clock = self.clock(caller);
         let hash = self.target(caller, selector, &mut clock).await?;
         let ended = self.settle(caller, &hash, call, &mut clock).await;
         if let Err(ending) = &ended {
@@ -159,6 +166,20 @@ impl Calls {
             None => diagnose::unknown_operation(),
         };
         Err(ending.operation_id(id))
+    }
+
+    fn clock(&self, caller: &Caller) -> Clock {
+        let started = now();
+        let budget = if caller.progress.is_some() {
+            None
+        } else {
+            self.budget.client
+        };
+        Clock {
+            started,
+            answer_by: budget.map(|budget| started + budget),
+            next_progress: started + FIRST_PROGRESS,
+        }
     }
 
     fn keep(&self, caller: &Caller, ending: &Ending) {
@@ -221,7 +242,8 @@ impl Calls {
         let patience = clock.started + self.budget.hold.min(NO_EDITOR_YET);
         loop {
             let instances = changes.borrow_and_update().clone();
-            let why = match target::choose(now(), &instances, selector) {
+            let fallback = self.fallback.as_deref();
+            let why = match target::choose_or(now(), &instances, selector, fallback) {
                 Ok(hash) => return Ok(hash),
                 Err(why @ NoTarget::Nobody) => why,
                 // Somebody may name an editor that is just starting; with others there the list is the better answer.

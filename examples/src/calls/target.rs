@@ -71,6 +71,28 @@ pub fn choose(
     }
 }
 
+/// The same; where nobody is named and several fit, the one that the fallback means (`--default-instance`).
+///
+/// # Errors
+/// [`NoTarget`] lists what there is; that the fallback fits none of several makes them no clearer.
+pub fn choose_or(
+    now: Instant,
+    instances: &[Instance],
+    selector: Option<&str>,
+    fallback: Option<&str>,
+) -> Result<String, NoTarget> {
+    match (choose(now, instances, selector), fallback) {
+        (Err(several @ NoTarget::Ambiguous { .. }), Some(fallback)) if is_absent(selector) => {
+            choose(now, instances, Some(fallback)).map_err(|_| several)
+        }
+        (chosen, _) => chosen,
+    }
+}
+
+fn is_absent(selector: Option<&str>) -> bool {
+    selector.is_none_or(|selector| selector.trim().is_empty())
+}
+
 /// The editors that an unnamed call can mean: those that are here, those that a call connects, and those that are expected
 /// back; else those that are away; else those that have quit, so that the answer can say so.
 fn likely(now: Instant, instances: &[Instance]) -> Vec<&Instance> {

@@ -112,7 +112,7 @@ fn rest(fields: &Map<String, Value>) -> Value {
 /// The three texts with which the plugin (10.1) itself says that it stopped waiting: over the
 /// bridge, over the bridge after twice the time, over WebSocket. They stand in the envelope's own
 /// `error`, beside `status` `error`; the same words from a command mean nothing.
-fn gave_up(envelope: &Value) -> bool {
+pub(crate) fn gave_up(envelope: &Value) -> bool {
     if envelope.get("status").and_then(Value::as_str) != Some("error") {
         return false;
     }

@@ -44,6 +44,7 @@ mod shapes;
 mod timeout;
 mod types;
 mod verify;
+mod wire;
 
 use std::sync::LazyLock;
 

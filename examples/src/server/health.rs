@@ -29,19 +29,25 @@ pub fn report(
             .filter_map(|editor| editor_fault(now, editor)),
     );
     faults.extend(editors.iter().filter_map(superseded));
+    let mut report = brief(wall);
+    report["port"] = port.number.into();
+    report["listeners"] = json!({
+        "ipv4": family(&port.health.v4),
+        "ipv6": family(&port.health.v6),
+    });
+    report["plugin_sockets"] = json!({"open": sockets.0, "unregistered": sockets.1});
+    report["editors"] = editors.iter().map(|one| editor(now, one)).collect();
+    report["faults"] = faults.iter().map(fault).collect();
+    report
+}
+
+/// What anybody may know: that the server is there.
+pub(super) fn brief(wall: SystemTime) -> Value {
     json!({
         "status": "healthy",
         "timestamp": wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
         "version": env!("CARGO_PKG_VERSION"),
         "message": "MCP for Unity server is running",
-        "port": port.number,
-        "listeners": {
-            "ipv4": family(&port.health.v4),
-            "ipv6": family(&port.health.v6),
-        },
-        "plugin_sockets": {"open": sockets.0, "unregistered": sockets.1},
-        "editors": editors.iter().map(|one| editor(now, one)).collect::<Vec<_>>(),
-        "faults": faults.iter().map(fault).collect::<Vec<_>>(),
     })
 }
 

@@ -10,11 +10,13 @@ mod mcp;
 pub mod offer;
 mod own;
 mod read;
+pub mod remote;
+mod rest;
 mod run;
 mod sessions;
 
 pub use health::report as health_report;
-pub use http::{Http, Started, bind, port_holder};
+pub use http::{Front, Http, Started, bind, port_holder};
 pub use mcp::UnityMcp;
 pub use run::{Options, run};
 pub use sessions::{Session, Sessions};

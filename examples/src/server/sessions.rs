@@ -14,20 +14,35 @@ use tokio_util::sync::CancellationToken;
 pub struct Sessions {
     tokens: Arc<Mutex<HashMap<String, CancellationToken>>>,
     room: Arc<Semaphore>,
+    max: usize,
 }
 
 /// Sessions at once, and handlers of single requests. rmcp itself forgets a session only after its idle time.
 const MAX_SESSIONS: usize = 4_096;
 
+/// The same for one user of a server that has many.
+const MAX_OF_USER: usize = 256;
+
 impl Sessions {
+    /// Room for one user of many.
+    pub fn of_user() -> Self {
+        Self::at_most(MAX_OF_USER)
+    }
+
+    /// True if no client has a place.
+    pub fn is_empty(&self) -> bool {
+        self.room.available_permits() == self.max
+    }
+
     /// Room for one more client.
     ///
     /// # Errors
-    /// If there are 4,096 already.
+    /// If there are 4,096 already, or 256 of one user of many.
     pub fn open(&self) -> io::Result<Session> {
         let permit = self.room.clone().try_acquire_owned().map_err(|_| {
             let text = format!(
-                "{MAX_SESSIONS} sessions are open: end one, or wait until one is idle for too long"
+                "{} sessions are open: end one, or wait until one is idle for too long",
+                self.max
             );
             io::Error::other(text)
         })?;
@@ -45,6 +60,14 @@ impl Sessions {
         }
     }
 
+    fn at_most(max: usize) -> Self {
+        Self {
+            tokens: Arc::default(),
+            room: Arc::new(Semaphore::new(max)),
+            max,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<String, CancellationToken>> {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -52,10 +75,7 @@ impl Sessions {
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self {
-            tokens: Arc::default(),
-            room: Arc::new(Semaphore::new(MAX_SESSIONS)),
-        }
+        Self::at_most(MAX_SESSIONS)
     }
 }
 

@@ -182,6 +182,8 @@ pub struct Instance {
     pub by_file: bool,
     /// The session of the connection that has the seat.
     pub session_id: Option<String>,
+    /// Since when it has it.
+    pub connected: Option<Instant>,
     /// When something was last heard from it, pongs included.
     pub last_heard: Option<Instant>,
     /// When it last answered a command: its main loop was alive then.

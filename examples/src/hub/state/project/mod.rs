@@ -67,6 +67,7 @@ struct Late {
 struct Seat {
     socket: SocketId,
     link: Link,
+    since: Instant,
     session_id: String,
     /// How many commands were handed to it.
     handed: u64,
@@ -151,6 +152,7 @@ impl Project {
         self.seat = Some(Seat {
             socket,
             link,
+            since: now,
             session_id,
             handed: 0,
         });
@@ -264,6 +266,7 @@ impl Project {
             phase: self.phase,
             by_file: self.listing.is_some(),
             session_id: self.seat.as_ref().map(|seat| seat.session_id.clone()),
+            connected: self.seat.as_ref().map(|seat| seat.since),
             last_heard,
             last_answer: self.last_answer,
             running: self

@@ -1,0 +1,95 @@
+//! Connections, from their accept to their end.
+
+use super::Http;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use mcp_transport_core::guard::{HEAD_TIMEOUT, MAX_HEAD};
+use mcp_transport_core::loopback::{self, Bind, Loopback};
+use std::convert::Infallible;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Connections at once, plugins and event streams included. What comes on top is closed at once.
+const MAX_CONNECTIONS: usize = 2_048;
+
+/// Serves every connection that comes, until it is told to stop.
+pub(super) async fn accept<B: Bind>(
+    http: Arc<Http>,
+    mut listener: Loopback<B>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) {
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let health = tell_health(http.health.clone(), http.number);
+    tokio::pin!(health);
+    loop {
+        let stream = tokio::select! {
+            (stream, _) = listener.accept() => stream,
+            () = &mut health => continue,
+            () = stop.cancelled() => return,
+        };
+        let Ok(permit) = room.clone().try_acquire_owned() else {
+            tracing::warn!(
+                limit = MAX_CONNECTIONS,
+                "too many connections; one more was closed"
+            );
+            continue;
+        };
+        let (http, stop) = (http.clone(), stop.clone());
+        tasks.spawn(async move {
+            converse(http, stream, stop).await;
+            drop(permit);
+        });
+    }
+}
+
+async fn converse(http: Arc<Http>, stream: TcpStream, stop: CancellationToken) {
+    let service = service_fn(move |request| {
+        let http = http.clone();
+        async move { Ok::<_, Infallible>(http.answer(request).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended badly");
+    }
+}
+
+/// Says in the log what becomes of the two families. Never ends.
+async fn tell_health(mut health: watch::Receiver<loopback::Health>, port: u16) {
+    let mut before = health.borrow_and_update().clone();
+    while health.changed().await.is_ok() {
+        let now = health.borrow_and_update().clone();
+        for (address, old, new) in [
+            ("127.0.0.1", &before.v4, &now.v4),
+            ("[::1]", &before.v6, &now.v6),
+        ] {
+            if old.state != new.state || old.last_failure != new.last_failure {
+                let failure = new.last_failure.as_ref();
+                tracing::warn!(
+                    address, port, state = ?new.state,
+                    os_code = failure.and_then(|failure| failure.code),
+                    cause = failure.map(|failure| failure.text.as_str()),
+                    "the listener's state changed"
+                );
+            }
+        }
+        before = now;
+    }
+    std::future::pending().await
+}
