@@ -16,7 +16,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
+use tokio::sync::Mutex as Turns;
 
 /// Where keys are validated, and how.
 #[derive(Clone)]
@@ -61,7 +61,8 @@ pub struct Keys {
     service: KeyService,
     client: Client,
     cache: Mutex<Cache>,
-    asking: Semaphore,
+    /// One question at a time in each, and the same key always in the same: whoever brings it meanwhile waits for that answer.
+    lanes: [Turns<()>; LANES],
 }
 
 /// From the dial to the answer's last byte, for each of two attempts.
@@ -70,7 +71,7 @@ const ATTEMPTS: u32 = 2;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Questions at once; the others wait.
-const MAX_ASKING: usize = 32;
+const LANES: usize = 64;
 
 /// How long such a one waits for its turn.
 const TURN: Duration = Duration::from_secs(10);
@@ -96,7 +97,7 @@ impl Keys {
             service,
             client,
             cache,
-            asking: Semaphore::new(MAX_ASKING),
+            lanes: std::array::from_fn(|_| Turns::new(())),
         })
     }
 
@@ -106,12 +107,12 @@ impl Keys {
         if let Some(known) = self.known(&print) {
             return known;
         }
-        let turn = tokio::time::timeout(TURN, self.asking.acquire()).await;
-        let Ok(Ok(_turn)) = turn else {
+        let lane = &self.lanes[usize::from(print[0]) % LANES];
+        let Ok(_turn) = tokio::time::timeout(TURN, lane.lock()).await else {
             tracing::warn!("too many keys wait to be validated");
             return Err(Denied::CannotTell);
         };
-        // The same key may have been asked for while this one waited.
+        // It may have been asked for while this one waited.
         if let Some(known) = self.known(&print) {
             return known;
         }
