@@ -638,7 +638,7 @@ fn a_pass_through_tool_of_the_reference_needs_no_rust() {
             .iter()
             .map(entry)
             .collect();
-        let file = json!({"group": tool["group"], "tools": [{
+        let file = json!({"group": tool["group"], "about": "What it is for.", "tools": [{
             "name": name, "title": name, "description": "…", "annotations": tool["annotations"],
             "command": tool["unity_command"], "replay": "never", "params": params,
         }]});

@@ -42,7 +42,8 @@ impl Endings {
             kept.ending.operation_id.as_deref() == Some(id)
                 && (kept.owner.is_none() || kept.owner.as_deref() == owner)
         };
-        self.kept.iter().find(mine).map(|kept| &kept.ending)
+        // What was still running for one may have ended since.
+        self.kept.iter().rev().find(mine).map(|kept| &kept.ending)
     }
 
     fn expire(&mut self, now: Instant) {

@@ -4,8 +4,10 @@
 mod after;
 mod attempt;
 mod caller;
+mod custom;
 pub mod diagnose;
 mod ended;
+mod polling;
 mod raw;
 pub mod target;
 
@@ -16,6 +18,7 @@ use crate::catalogue::{Call, Reply, Verdict, Verify};
 use crate::hub::{self, Hub, Instance, Request, Why};
 use after::{verified, waits_for_readiness};
 use attempt::{CANCELLED, answered, given_up};
+use custom::Polls;
 use ended::Endings;
 use mcp_transport_core::delivery::Replay;
 use mcp_transport_core::{Ending, Outcome};
@@ -46,6 +49,8 @@ pub struct Calls {
     budget: Budget,
     port: Arc<dyn Fn() -> Option<Port> + Send + Sync>,
     endings: Arc<Mutex<Endings>>,
+    /// Tools whose work goes on behind their answer.
+    polls: Arc<Polls>,
     stopping: CancellationToken,
     under_way: TaskTracker,
     /// The editor of a call that names none, where several fit.
@@ -72,6 +77,7 @@ impl Calls {
             budget,
             port: Arc::new(port),
             endings: Arc::default(),
+            polls: Arc::default(),
             stopping: CancellationToken::new(),
             under_way: TaskTracker::new(),
             fallback: None,
@@ -134,6 +140,27 @@ impl Calls {
         ended
     }
 
+    fn clock(&self, caller: &Caller) -> Clock {
+        let started = now();
+        let budget = match caller.progress {
+            Some(_) => None,
+            None => self.budget.client,
+        };
+        Clock {
+            started,
+            answer_by: budget.map(|budget| started + budget),
+            next_progress: started + FIRST_PROGRESS,
+        }
+    }
+
+    /// Returns once no more calls are taken.
+    ///
+    /// # Cancel safety
+    /// This method is cancel safe.
+    pub async fn stopped(&self) {
+        self.stopping.cancelled().await;
+    }
+
     /// Takes no more calls, answers those that are under way with what is known of them, and returns when all are answered.
     ///
     /// # Cancel safety
@@ -153,7 +180,9 @@ impl Calls {
         // What a client without a session left behind may be read by whoever knows its id. Asked before the result, since an
         // operation that ends in between leaves one.
         let owners = [owner, None];
-        let running = owners.iter().any(|it| self.hub.is_running(id, *it));
+        let running = owners
+            .iter()
+            .any(|it| self.hub.is_running(id, *it) || self.polls.is_running(id, *it));
         let late = owners.iter().find_map(|it| self.hub.late_result(id, *it));
         if let Some(envelope) = late {
             return answered(&envelope).map_err(|ending| ending.operation_id(id));
@@ -294,9 +323,14 @@ impl Calls {
         editor: Option<&Instance>,
     ) {
         let waited = now() - clock.started;
+        let text = diagnose::progress(now(), waited, standing, editor, (self.port)().as_ref());
+        self.tell(caller, clock, text).await;
+    }
+
+    async fn tell(&self, caller: &Caller, clock: &mut Clock, text: String) {
+        let waited = now() - clock.started;
         clock.next_progress += PROGRESS_EVERY;
         if let Some(progress) = &caller.progress {
-            let text = diagnose::progress(now(), waited, standing, editor, (self.port)().as_ref());
             // A client that does not read must not stop its own call.
             let _ = tokio::time::timeout(SAY, progress(waited.as_secs_f64(), text)).await;
         }

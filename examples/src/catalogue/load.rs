@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::coerce;
 use super::types::Kind;
-use super::{Catalogue, Param, Reload, Replay, Resource, Tool, UNITY_INSTANCE};
+use super::{Catalogue, Group, Param, Reload, Replay, Resource, Tool, UNITY_INSTANCE};
 
 /// One file per tool group: a new group is a new line here.
 pub(super) const GROUPS: &[&str] = &[
@@ -49,9 +49,10 @@ impl Catalogue {
     /// [`LoadError`] for the first entry that is not of the format, names an action, parameter or
     /// shape that does not exist, or leaves a decision open.
     pub fn parse(groups: &[&str], resources: &str) -> Result<Self, LoadError> {
-        let mut tools = Vec::new();
+        let (mut tools, mut known) = (Vec::new(), Vec::new());
         for text in groups {
             let file: GroupFile = serde_json::from_str(text)?;
+            known.extend(file.described()?);
             for mut tool in file.tools {
                 tool.group.clone_from(&file.group);
                 check(&tool).map_err(|what| LoadError::Entry {
@@ -70,7 +71,12 @@ impl Catalogue {
         }
         unique(tools.iter().map(|tool| &tool.name))?;
         unique(resources.iter().map(|resource| &resource.uri))?;
-        Ok(Self { tools, resources })
+        known.sort_by(|a: &Group, b| a.name.cmp(&b.name));
+        Ok(Self {
+            tools,
+            groups: known,
+            resources,
+        })
     }
 }
 
@@ -79,7 +85,24 @@ impl Catalogue {
 struct GroupFile {
     #[serde(deserialize_with = "Option::deserialize")]
     group: Option<String>,
+    /// What the group is for, in a line.
+    #[serde(default)]
+    about: String,
     tools: Vec<Tool>,
+}
+
+impl GroupFile {
+    fn described(&self) -> Result<Option<Group>, LoadError> {
+        let Some(name) = self.group.clone() else {
+            return Ok(None);
+        };
+        let about = self.about.clone();
+        ensure(!about.is_empty(), "has no `about`").map_err(|what| LoadError::Entry {
+            name: name.clone(),
+            what,
+        })?;
+        Ok(Some(Group { name, about }))
+    }
 }
 
 fn unique<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), LoadError> {

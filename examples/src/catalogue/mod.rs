@@ -31,6 +31,7 @@
 
 mod coerce;
 mod colour;
+pub mod custom;
 mod entry;
 pub mod envelope;
 mod load;
@@ -42,6 +43,7 @@ mod resource;
 mod schema;
 mod shapes;
 mod timeout;
+mod toolset;
 mod types;
 mod verify;
 mod wire;
@@ -51,6 +53,7 @@ use std::sync::LazyLock;
 pub use entry::{Annotations, Empty, Param, Reload, Replay, Tool};
 pub use envelope::Reply;
 pub use load::LoadError;
+pub(crate) use prepare::named_instance;
 pub use prepare::{Call, Limits};
 pub(crate) use present::source as script_source;
 pub use present::{Picture, Present};
@@ -60,6 +63,7 @@ pub use resource::{Read, Resource, ResourceParam, Source};
 pub use shapes::Shape;
 pub(crate) use shapes::script::Location;
 pub use timeout::wire_timeout;
+pub use toolset::{Skipped, Toolset};
 pub use types::{Kind, Type};
 pub use verify::{Verdict, Verify};
 
@@ -72,7 +76,18 @@ pub const UNITY_INSTANCE: &str = "unity_instance";
 #[derive(Debug)]
 pub struct Catalogue {
     tools: Vec<Tool>,
+    groups: Vec<Group>,
     resources: Vec<Resource>,
+}
+
+/// Tools that are switched on and off together.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Group {
+    /// The name by which `manage_tools` switches it.
+    pub name: String,
+    /// What it is for, in a line.
+    pub about: String,
 }
 
 impl Catalogue {
@@ -97,6 +112,17 @@ impl Catalogue {
     /// The tool of this name, exactly spelled.
     pub fn tool(&self, name: &str) -> Option<&Tool> {
         self.tools.iter().find(|tool| tool.name == name)
+    }
+
+    /// Every group, by name. Tools that belong to none are always offered.
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// The tools of a group, in the order of its file.
+    pub fn tools_of<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a Tool> {
+        let tools = self.tools.iter();
+        tools.filter(move |tool| tool.group.as_deref() == Some(group))
     }
 
     /// Every resource.

@@ -1,5 +1,6 @@
 //! From a client's arguments to the command that goes to the plugin.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -123,7 +124,7 @@ impl Tool {
         limits: Limits,
     ) -> Result<Call, BadArguments> {
         let refused = |problem| BadArguments::new(&self.name, vec![problem], 0);
-        let (args, unity_instance) = self.read(args)?;
+        let (args, unity_instance) = read(&self.params, args).map_err(|bad| bad.of(&self.name))?;
         let action = args
             .get("action")
             .and_then(Value::as_str)
@@ -157,54 +158,6 @@ impl Tool {
         call.timeout = wire_timeout(command, &call.params);
         call.preflight = self.preflight;
         Ok(call)
-    }
-
-    /// Every argument checked and read, nulls gone and defaults in; or every problem.
-    fn read(&'static self, mut args: Map<String, Value>) -> Result<Read, BadArguments> {
-        let mut problems = Vec::new();
-        let instance = read_instance(args.remove(UNITY_INSTANCE)).unwrap_or_else(|problem| {
-            problems.push(problem);
-            None
-        });
-        let mut read = Map::new();
-        for param in &self.params {
-            match param.read(args.remove(&param.name)) {
-                Ok(Some(value)) => drop(read.insert(param.name.clone(), value)),
-                Ok(None) => {}
-                Err(problem) => problems.push(problem),
-            }
-        }
-        let strangers = args.iter().take(TOLD);
-        problems.extend(strangers.map(|(name, value)| self.unknown(name, value)));
-        if problems.is_empty() {
-            return Ok((read, instance));
-        }
-        Err(BadArguments::new(
-            &self.name,
-            problems,
-            args.len().saturating_sub(TOLD),
-        ))
-    }
-
-    fn unknown(&self, name: &str, value: &Value) -> Problem {
-        let known = || {
-            self.params
-                .iter()
-                .map(|param| &*param.name)
-                .chain([UNITY_INSTANCE])
-        };
-        let problem = Problem::new(
-            name,
-            "to be left out: the tool has no such parameter",
-            value,
-        );
-        match nearest(name, known()) {
-            Some(near) => problem.hint(format!("did you mean `{near}`?")),
-            None => problem.hint(format!(
-                "it takes {}",
-                known().collect::<Vec<_>>().join(", ")
-            )),
-        }
     }
 
     fn check_needs(&self, action: Option<&str>, args: &Map<String, Value>) -> Result<(), Problem> {
@@ -254,6 +207,63 @@ impl Tool {
 
 /// The arguments by name, and the editor that they name.
 type Read = (Map<String, Value>, Option<String>);
+
+/// What is wrong with arguments: what is told of it, and how much more there is.
+pub(super) struct Unfit {
+    problems: Vec<Problem>,
+    untold: usize,
+}
+
+impl Unfit {
+    pub(super) fn of(self, tool: impl Into<Cow<'static, str>>) -> BadArguments {
+        BadArguments::new(tool, self.problems, self.untold)
+    }
+}
+
+/// Every argument checked and read, nulls gone and defaults in; or every problem.
+pub(super) fn read(params: &[Param], mut args: Map<String, Value>) -> Result<Read, Unfit> {
+    let mut problems = Vec::new();
+    let instance = read_instance(args.remove(UNITY_INSTANCE)).unwrap_or_else(|problem| {
+        problems.push(problem);
+        None
+    });
+    let mut read = Map::new();
+    for param in params {
+        match param.read(args.remove(&param.name)) {
+            Ok(Some(value)) => drop(read.insert(param.name.clone(), value)),
+            Ok(None) => {}
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let strangers = args.iter().take(TOLD);
+    problems.extend(strangers.map(|(name, value)| unknown(params, name, value)));
+    if problems.is_empty() {
+        return Ok((read, instance));
+    }
+    Err(Unfit {
+        problems,
+        untold: args.len().saturating_sub(TOLD),
+    })
+}
+
+fn unknown(params: &[Param], name: &str, value: &Value) -> Problem {
+    let known = || {
+        let own = params.iter().map(|param| &*param.name);
+        own.chain([UNITY_INSTANCE])
+    };
+    let problem = Problem::new(
+        name,
+        "to be left out: the tool has no such parameter",
+        value,
+    );
+    match nearest(name, known()) {
+        Some(near) => problem.hint(format!("did you mean `{near}`?")),
+        None => problem.hint(format!(
+            "it takes {}",
+            known().collect::<Vec<_>>().join(", ")
+        )),
+    }
+}
 
 impl Param {
     pub(super) fn read(&self, given: Option<Value>) -> Result<Option<Value>, Problem> {
@@ -330,6 +340,11 @@ impl Param {
             },
         }
     }
+}
+
+/// The editor that a call's arguments name, if they do, and as far as can be told before they are checked.
+pub(crate) fn named_instance(args: &Map<String, Value>) -> Option<String> {
+    read_instance(args.get(UNITY_INSTANCE).cloned()).ok()?
 }
 
 /// Numbers are taken, too: a hash prefix of digits only is written as a number by some clients.

@@ -1,5 +1,6 @@
 //! Bad arguments, said so that a model can repair them without a second guess.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::Value;
@@ -14,7 +15,7 @@ const QUOTED: usize = 40;
 #[non_exhaustive]
 pub struct BadArguments {
     /// The tool.
-    pub tool: &'static str,
+    pub tool: Cow<'static, str>,
     /// What is wrong, at most 8 of them.
     pub problems: Vec<Problem>,
     /// How many more there are.
@@ -23,11 +24,15 @@ pub struct BadArguments {
 
 impl BadArguments {
     /// `untold` problems were not even described.
-    pub(crate) fn new(tool: &'static str, mut problems: Vec<Problem>, untold: usize) -> Self {
+    pub(crate) fn new(
+        tool: impl Into<Cow<'static, str>>,
+        mut problems: Vec<Problem>,
+        untold: usize,
+    ) -> Self {
         let more = untold + problems.len().saturating_sub(TOLD);
         problems.truncate(TOLD);
         Self {
-            tool,
+            tool: tool.into(),
             problems,
             more,
         }

@@ -12,22 +12,26 @@ impl Tool {
     /// [`prepare`](Self::prepare) accepts more than the schema says (numbers as text, for one), so
     /// that a client which validates and a client which does not both get through.
     pub fn input_schema(&self) -> Map<String, Value> {
-        let mut properties: Map<_, _> = self
-            .params
-            .iter()
-            .map(|param| (param.name.clone(), property(param)))
-            .collect();
-        properties.insert(UNITY_INSTANCE.to_owned(), instance());
-        let required = self.params.iter().filter(|param| param.required);
-        let required: Vec<_> = required.map(|param| param.name.as_str()).collect();
-
-        let mut schema = Map::new();
-        schema.insert("type".to_owned(), "object".into());
-        schema.insert("properties".to_owned(), properties.into());
-        schema.insert("required".to_owned(), required.into());
-        schema.insert("additionalProperties".to_owned(), false.into());
-        schema
+        object(&self.params)
     }
+}
+
+/// The schema of an object with these parameters and `unity_instance`.
+pub(super) fn object(params: &[Param]) -> Map<String, Value> {
+    let mut properties: Map<_, _> = params
+        .iter()
+        .map(|param| (param.name.clone(), property(param)))
+        .collect();
+    properties.insert(UNITY_INSTANCE.to_owned(), instance());
+    let required = params.iter().filter(|param| param.required);
+    let required: Vec<_> = required.map(|param| param.name.as_str()).collect();
+
+    let mut schema = Map::new();
+    schema.insert("type".to_owned(), "object".into());
+    schema.insert("properties".to_owned(), properties.into());
+    schema.insert("required".to_owned(), required.into());
+    schema.insert("additionalProperties".to_owned(), false.into());
+    schema
 }
 
 fn property(param: &Param) -> Value {

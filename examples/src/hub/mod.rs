@@ -20,6 +20,7 @@ pub use state::{
     Ticket, Why,
 };
 
+use crate::catalogue::Toolset;
 use late::Late;
 use mcp_transport_core::delivery::{Abandoned, Op};
 use mcp_transport_core::keepalive::SleepWatch;
@@ -158,7 +159,7 @@ impl Hub {
     ) -> Result<Call, Refused> {
         let (events, receiver) = mpsc::channel(CALL_ROOM);
         let owned = Owned {
-            id: format!("{:016x}{:016x}", random(), random()),
+            id: operation_id(),
             owner,
         };
         let id = owned.id.clone();
@@ -182,6 +183,16 @@ impl Hub {
         let mut given_up = inner.given_up.iter();
         given_up.any(|(ticket, owned)| mine(owned) && inner.state.is_running(*ticket))
             || inner.calls.values().any(|waiting| mine(&waiting.owned))
+    }
+
+    /// An editor was asked what it offers, and said so: it offers that until it says something else.
+    pub fn set_tools(&self, hash: &str, tools: Toolset) {
+        self.touch(|inner, _| inner.state.set_tools(hash, Arc::new(tools)));
+    }
+
+    /// Keeps the result of an operation for whoever asks by its id, as it keeps results that come late.
+    pub(crate) fn keep_result(&self, id: String, owner: Option<String>, envelope: Value) {
+        self.lock().late.keep(now(), id, owner, envelope);
     }
 
     /// Closes every plugin's socket with 1012: the server will be back.
@@ -384,6 +395,11 @@ async fn keep_time(shared: Weak<Shared>) {
 
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+
+/// 128 random bits: who knows it may ask.
+pub(crate) fn operation_id() -> String {
+    format!("{:016x}{:016x}", random(), random())
 }
 
 fn random() -> u64 {

@@ -5,12 +5,14 @@
 //! `execute` is answered by `command_result` with the same id. The plugin reads one `execute` at a
 //! time.
 
+use crate::catalogue::Toolset;
 use mcp_transport_core::Message;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a plugin said, read. Reading is the costly part, and needs no state.
@@ -24,8 +26,8 @@ pub struct Said {
 #[derive(Debug)]
 pub(super) enum FromPlugin {
     Register(Register),
-    /// How many tools this project defines itself.
-    RegisterTools(usize),
+    /// What it offers.
+    RegisterTools(Arc<Toolset>),
     Pong,
     CommandResult {
         id: String,
@@ -56,9 +58,9 @@ struct Typed<'a> {
 }
 
 #[derive(Deserialize)]
-struct RegisterTools {
-    #[serde(default)]
-    tools: Vec<IgnoredAny>,
+struct RegisterTools<'a> {
+    #[serde(default, borrow)]
+    tools: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -120,7 +122,7 @@ impl FromPlugin {
             "register" => Self::Register(serde_json::from_str(text)?),
             "register_tools" => {
                 let RegisterTools { tools } = serde_json::from_str(text)?;
-                Self::RegisterTools(tools.len())
+                Self::RegisterTools(Arc::new(Toolset::read(tools.iter().map(|tool| tool.get()))))
             }
             "pong" => Self::Pong,
             "command_result" => {
@@ -234,10 +236,13 @@ mod tests {
             read(r#"{"type":"pong","session_id":null}"#),
             FromPlugin::Pong
         ));
-        assert!(matches!(
-            read(r#"{"type":"register_tools","tools":[{"name":"a"},{}]}"#),
-            FromPlugin::RegisterTools(2)
-        ));
+        let FromPlugin::RegisterTools(tools) =
+            read(r#"{"type":"register_tools","tools":[{"name":"a"},{}]}"#)
+        else {
+            panic!("tools");
+        };
+        assert_eq!(tools.registered().collect::<Vec<_>>(), ["a"]);
+        assert_eq!(tools.skipped().0.len(), 1);
         let FromPlugin::CommandResult { result, .. } =
             read(r#"{"type":"command_result","id":"i"}"#)
         else {

@@ -20,6 +20,12 @@ pub(super) fn reply(tool: &Tool, call: &Call, reply: Reply) -> CallToolResult {
     result(success, content, value)
 }
 
+/// The editor's answer to a tool of its project's own.
+pub(super) fn custom(reply: Reply) -> CallToolResult {
+    let content = vec![ContentBlock::text(reply.value.to_string())];
+    result(reply.success, content, reply.value)
+}
+
 /// The answer of a call that this server put together; it says itself whether it succeeded.
 pub(super) fn value(value: Value) -> CallToolResult {
     let success = value.get("success") == Some(&Value::Bool(true));

@@ -2,6 +2,7 @@
 
 use crate::calls::Port;
 use crate::calls::diagnose::{Fault, editor_fault, family_fault};
+use crate::catalogue::Toolset;
 use crate::hub::{Instance, Phase};
 use mcp_transport_core::loopback::{FamilyHealth, FamilyState};
 use serde_json::{Value, json};
@@ -29,6 +30,7 @@ pub fn report(
             .filter_map(|editor| editor_fault(now, editor)),
     );
     faults.extend(editors.iter().filter_map(superseded));
+    faults.extend(editors.iter().filter_map(left_out));
     let mut report = brief(wall);
     report["port"] = port.number.into();
     report["listeners"] = json!({
@@ -89,7 +91,22 @@ pub(super) fn editor(now: Instant, editor: &Instance) -> Value {
             }),
             "queued": editor.queued,
         },
-        "custom_tools": editor.custom_tools,
+        "tools": editor.tools.as_deref().map(tools),
+    })
+}
+
+/// What its plugin registered, and what of that no client can have.
+fn tools(tools: &Toolset) -> Value {
+    let (skipped, more) = tools.skipped();
+    let skipped: Vec<Value> = skipped
+        .iter()
+        .map(|one| json!({"name": one.name, "why": one.why}))
+        .collect();
+    json!({
+        "registered": tools.registered().len(),
+        "custom": tools.custom().iter().map(|tool| tool.name()).collect::<Vec<_>>(),
+        "skipped": skipped,
+        "more_skipped": more,
     })
 }
 
@@ -127,6 +144,28 @@ fn superseded(editor: &Instance) -> Option<Fault> {
             editor.id()
         ),
         next_step: "If two editors have this project open, close one; calls go to the one that is connected now.".to_owned(),
+    })
+}
+
+/// Tools of the project that nobody can call, by name and with the reason of the first.
+fn left_out(editor: &Instance) -> Option<Fault> {
+    let (skipped, more) = editor.tools.as_deref()?.skipped();
+    let first = skipped.first()?;
+    let names: Vec<&str> = skipped.iter().map(|one| &*one.name).collect();
+    let and_more = match more {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    Some(Fault {
+        cause: "tools_left_out",
+        what: format!(
+            "{} registered tools that no client can have: {}{and_more}. The first, {:?}, because {}.",
+            editor.id(),
+            names.join(", "),
+            first.name,
+            first.why
+        ),
+        next_step: "Change their definitions in the project; each with its reason is below the editor's tools.".to_owned(),
     })
 }
 

@@ -2,7 +2,8 @@
 
 use super::answer;
 use super::context::{progress, session_id};
-use super::offer;
+use super::follow::follow;
+use super::offer::{self, Choices, Known, Offer};
 use super::sessions::Session;
 use crate::calls::{Caller, Calls};
 use crate::catalogue::{Catalogue, Tool};
@@ -12,14 +13,15 @@ use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ErrorCode, Implementation,
     ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
     ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ResourceContents,
-    ServerCapabilities, ServerConfig,
+    ServerCapabilities, ServerConfig, SubscriptionFilter,
 };
-use rmcp::service::RequestContext;
+use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// The server as one client sees it.
 pub struct UnityMcp {
@@ -28,7 +30,8 @@ pub struct UnityMcp {
     session: Option<Session>,
     /// Who asks, where the link itself says so: a process on our standard input.
     owner: Option<String>,
-    active: Mutex<Option<String>>,
+    /// What the session has chosen. Whoever follows it ends with it.
+    pub(super) choices: watch::Sender<Choices>,
 }
 
 const INSTRUCTIONS: &str = "Tools that work in a running Unity editor. Calls made while the editor reloads its scripts are held and answered when it is back; do not retry them. A failed call says in structuredContent.outcome what is known: not_delivered (safe to send again), running (ask get_operation later), unknown (look before you send it again). Changing scripts makes the editor compile and reload: call refresh_unity and read_console afterwards to see compile errors. With several editors open, name one by unity_instance (see mcpforunity://instances).";
@@ -40,7 +43,7 @@ impl UnityMcp {
             calls,
             session: Some(session),
             owner: None,
-            active: Mutex::new(None),
+            choices: watch::Sender::default(),
         }
     }
 
@@ -50,7 +53,7 @@ impl UnityMcp {
             calls,
             session: None,
             owner: Some("stdio".to_owned()),
-            active: Mutex::new(None),
+            choices: watch::Sender::default(),
         }
     }
 
@@ -60,7 +63,7 @@ impl UnityMcp {
             calls,
             session: None,
             owner,
-            active: Mutex::new(None),
+            choices: watch::Sender::default(),
         }
     }
 
@@ -80,6 +83,9 @@ impl UnityMcp {
         };
         let caller = self.caller(context);
         let selector = call.unity_instance.clone().or_else(|| self.active());
+        if let Some(ending) = self.hidden(tool, selector.as_deref()) {
+            return answer::ending(&ending);
+        }
         match tool
             .handler
             .as_deref()
@@ -147,14 +153,17 @@ impl UnityMcp {
 
     /// Where this session's calls go from now on, unless they say otherwise.
     pub(super) fn activate(&self, hash: String) {
-        *self.active.lock().unwrap_or_else(PoisonError::into_inner) = Some(hash);
+        self.choices
+            .send_modify(|choices| choices.active = Some(hash));
     }
 
     pub(super) fn active(&self) -> Option<String> {
-        self.active
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.choices.borrow().active.clone()
+    }
+
+    /// Changes which groups this session has switched off.
+    pub(super) fn switch(&self, change: impl FnOnce(&mut BTreeSet<String>)) {
+        self.choices.send_modify(|choices| change(&mut choices.off));
     }
 }
 
@@ -162,6 +171,7 @@ impl ServerHandler for UnityMcp {
     fn get_info(&self) -> ServerConfig {
         let capabilities = ServerCapabilities::builder()
             .enable_tools()
+            .enable_tool_list_changed()
             .enable_resources()
             .build();
         let mut info = ServerConfig::new(capabilities);
@@ -175,7 +185,33 @@ impl ServerHandler for UnityMcp {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(offer::tools().to_vec()))
+        // From what is known: nobody is asked, and nobody waited for.
+        let choices = self.choices.borrow().clone();
+        let known = Known::of(&self.calls.hub().snapshot(), choices.active.as_deref());
+        let offer = Offer::of(&known, &choices);
+        Ok(ListToolsResult::with_all_items(offer.listed()))
+    }
+
+    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        let (peer, choices) = (context.peer, self.choices.subscribe());
+        let tell = async move || peer.notify_tool_list_changed().await.is_ok();
+        spawn(follow(self.calls.hub().clone(), choices, tell));
+    }
+
+    fn accepted_subscription_filter(&self, _: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        // The other lists never change.
+        Some(SubscriptionFilter::builder().tools_list_changed().build())
+    }
+
+    async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
+        let (sink, choices) = (subscription.sink().clone(), self.choices.subscribe());
+        let tell = async move || sink.notify_tool_list_changed().await.is_ok();
+        tokio::select! {
+            () = follow(self.calls.hub().clone(), choices, tell) => {}
+            () = subscription.cancelled() => {}
+            () = self.calls.stopped() => {}
+        }
+        Ok(())
     }
 
     async fn call_tool(
@@ -185,6 +221,10 @@ impl ServerHandler for UnityMcp {
     ) -> Result<CallToolResponse, ErrorData> {
         let tool = Catalogue::builtin().tool(&request.name);
         let Some(tool) = tool.filter(|tool| offer::is_offered(tool)) else {
+            let arguments = request.arguments.unwrap_or_default();
+            if let Some(result) = self.custom(&request.name, arguments, &context).await {
+                return Ok(result.into());
+            }
             let text = format!("There is no tool {:?}. See tools/list.", request.name);
             return Err(ErrorData::invalid_params(text, None));
         };
@@ -256,6 +296,12 @@ impl ServerHandler for UnityMcp {
 
 /// The code of a resource that no editor could be asked for: the family's `TimedOut`. Its data say more.
 const NO_ANSWER: i32 = -31003;
+
+/// Follows what a session is offered; it ends with the session's choices.
+#[expect(clippy::disallowed_methods, reason = "the shell towards rmcp")]
+fn spawn(follower: impl Future<Output = ()> + Send + 'static) {
+    drop(tokio::spawn(follower));
+}
 
 #[expect(clippy::disallowed_methods, reason = "the shell towards rmcp")]
 async fn sleep(pause: Duration) {

@@ -3,7 +3,10 @@
 mod answer;
 mod behind;
 mod context;
+mod custom;
 pub mod flags;
+mod follow;
+mod groups;
 mod health;
 mod http;
 mod mcp;

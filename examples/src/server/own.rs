@@ -27,6 +27,8 @@ impl UnityMcp {
         match call.tool {
             "set_active_instance" => self.set_active(text("instance"), context),
             "get_operation" => self.operation(text("operation_id"), context),
+            "manage_tools" => self.manage_tools(call, context).await,
+            "execute_custom_tool" => self.execute_custom_tool(call, context).await,
             // manage_editor's telemetry actions: this server sends none to anybody.
             _ => answer::own(
                 true,

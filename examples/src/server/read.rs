@@ -18,6 +18,10 @@ impl UnityMcp {
         let command = match &read.resource.source {
             Source::Command(command) => command,
             Source::Document(text) => return Ok(json!({"success": true, "data": text})),
+            Source::Server(name) if name == "tool_groups" => return Ok(Self::tool_groups()),
+            Source::Server(name) if name == "custom_tools" => {
+                return self.custom_tools(context).await;
+            }
             Source::Server(_) => {
                 let now = now();
                 let instances = self.calls.hub().snapshot();

@@ -118,7 +118,7 @@ fn what_clients_see_of_a_project_is_what_its_holder_said() {
         r#"{"type":"register_tools","tools":[{"name":"t"}]}"#,
     );
     assert_eq!(hub.instance("h").id(), "holder@h");
-    assert_eq!(hub.instance("h").custom_tools, 0);
+    assert_eq!(hub.instance("h").tools, None);
     hub.gone(holder, LOST, &[]);
     assert_eq!(hub.instance("h").id(), "standby@h");
 }

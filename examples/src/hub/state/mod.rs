@@ -26,10 +26,12 @@ pub use types::{
 pub use super::wire::Said;
 
 use super::wire::{self, FromPlugin};
+use crate::catalogue::Toolset;
 use mcp_transport_core::delivery::{Abandoned, Op};
 use mcp_transport_core::{ErrorKind, EvictionReason};
 use project::Project;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The hub's limits and times.
@@ -162,10 +164,9 @@ impl State {
                 project.answer(now, socket, &id, result, &mut self.outputs);
             }
             FromPlugin::Pong => {}
-            FromPlugin::RegisterTools(count) => {
+            FromPlugin::RegisterTools(tools) => {
                 if project.holder() == Some(socket) {
-                    project.set_custom_tools(count);
-                    self.outputs.push_back(Output::Changed);
+                    project.set_tools(tools, &mut self.outputs);
                 }
             }
             FromPlugin::Register(who) => {
@@ -173,6 +174,13 @@ impl State {
             }
             FromPlugin::Ignored(what) => tracing::debug!(what, "ignored"),
             FromPlugin::NotJson => self.close_as_not_json(now, socket),
+        }
+    }
+
+    /// An editor was asked what it offers, and said so.
+    pub fn set_tools(&mut self, hash: &str, tools: Arc<Toolset>) {
+        if let Some(project) = self.projects.get_mut(hash) {
+            project.set_tools(tools, &mut self.outputs);
         }
     }
 

@@ -1,8 +1,10 @@
 //! The words of the hub.
 
+use crate::catalogue::Toolset;
 use mcp_transport_core::delivery::{Full, Op, Replay};
 use mcp_transport_core::{Message, Outcome};
 use serde_json::Value;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// One plugin's socket. Never used again.
@@ -204,8 +206,8 @@ pub struct Instance {
     pub returns: u64,
     /// How long the last gap was.
     pub last_gap: Option<Duration>,
-    /// The tools that the project defines itself, as registered.
-    pub custom_tools: usize,
+    /// What its plugin offers, as it said last; `None` until it has said so.
+    pub tools: Option<Arc<Toolset>>,
 }
 
 /// What state an editor is in.

@@ -5,6 +5,7 @@ mod queue;
 
 use super::ids::Ids;
 use super::types::{Instance, Output, Phase, SocketId, Ticket, Why};
+use crate::catalogue::Toolset;
 use crate::hub::wire::{self, Register};
 use listing::Listing;
 pub(super) use listing::register;
@@ -35,7 +36,8 @@ pub(super) struct Project {
     /// How often the seat was taken.
     seatings: u64,
     last_gap: Option<Duration>,
-    custom_tools: usize,
+    /// What its plugin registered last; it has that while it is away, too.
+    tools: Option<Arc<Toolset>>,
     ids: Ids,
 }
 
@@ -102,7 +104,7 @@ impl Project {
             evicted: None,
             seatings: 0,
             last_gap: None,
-            custom_tools: 0,
+            tools: None,
             ids,
         }
     }
@@ -125,8 +127,24 @@ impl Project {
         self.standby.remove(at).map(|(_, who)| who)
     }
 
-    pub(super) fn set_custom_tools(&mut self, count: usize) {
-        self.custom_tools = count;
+    pub(super) fn set_tools(&mut self, tools: Arc<Toolset>, outputs: &mut VecDeque<Output>) {
+        if self.tools.as_ref() == Some(&tools) {
+            return;
+        }
+        let (skipped, more) = tools.skipped();
+        for one in skipped {
+            let (hash, tool, why) = (&self.who.project_hash, &one.name, &one.why);
+            tracing::warn!(hash, tool, why, "a registered tool is left out");
+        }
+        if more > 0 {
+            tracing::warn!(
+                hash = self.who.project_hash,
+                more,
+                "and more tools are left out"
+            );
+        }
+        self.tools = Some(tools);
+        outputs.push_back(Output::Changed);
     }
 
     /// Gives the free seat to one in standby. Its commands begin to flow.
@@ -280,7 +298,7 @@ impl Project {
             evicted: self.evicted.clone(),
             returns: self.seatings.saturating_sub(1),
             last_gap: self.last_gap,
-            custom_tools: self.custom_tools,
+            tools: self.tools.clone(),
         }
     }
 }

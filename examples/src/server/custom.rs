@@ -1,0 +1,155 @@
+//! Tools that projects define themselves: called by their own names, or by `execute_custom_tool`, and listed as a resource.
+
+use super::answer;
+use super::mcp::UnityMcp;
+use crate::calls::diagnose;
+use crate::catalogue::custom::{CustomTool, Definition};
+use crate::catalogue::{Call, Catalogue, named_instance};
+use crate::hub::Instance;
+use mcp_transport_core::{Ending, Outcome};
+use rmcp::RoleServer;
+use rmcp::model::CallToolResult;
+use rmcp::service::RequestContext;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+impl UnityMcp {
+    /// Calls a tool that is none of the catalogue's; `None` if no project has it.
+    pub(super) async fn custom(
+        &self,
+        name: &str,
+        arguments: Map<String, Value>,
+        context: &RequestContext<RoleServer>,
+    ) -> Option<CallToolResult> {
+        let editors = self.calls.hub().snapshot();
+        editors.iter().find_map(|editor| own_tool(editor, name))?;
+        let selector = named_instance(&arguments).or_else(|| self.active());
+        let editor = match self.calls.choose(selector.as_deref()) {
+            Ok(editor) => editor,
+            Err(why) => return Some(answer::ending(&diagnose::no_target(&why, None))),
+        };
+        let Some(tool) = own_tool(&editor, name) else {
+            return Some(answer::ending(&no_such_tool(&editor, name, &editors)));
+        };
+        Some(self.run_custom(&editor, tool, arguments, context).await)
+    }
+
+    /// The same by the name of a tool that takes the name.
+    pub(super) async fn execute_custom_tool(
+        &self,
+        call: &Call,
+        context: &RequestContext<RoleServer>,
+    ) -> CallToolResult {
+        let name = call.params["tool_name"].as_str().unwrap_or_default().trim();
+        if Catalogue::builtin().tool(name).is_some() {
+            let text = format!(
+                "{name} is a tool of this server, and of no project. Call it by its own name, where its arguments are checked."
+            );
+            let ending = Ending::new(Outcome::NotDelivered, "invalid_arguments", text);
+            return answer::ending(&ending.retryable(false));
+        }
+        let selector = call.unity_instance.clone().or_else(|| self.active());
+        let editor = match self.told(selector.as_deref(), context).await {
+            Ok(editor) => editor,
+            Err(ending) => return answer::ending(&ending),
+        };
+        let Some(tool) = own_tool(&editor, name) else {
+            let editors = self.calls.hub().snapshot();
+            return answer::ending(&no_such_tool(&editor, name, &editors));
+        };
+        let arguments = call.params.get("parameters").and_then(Value::as_object);
+        let arguments = arguments.cloned().unwrap_or_default();
+        self.run_custom(&editor, tool, arguments, context).await
+    }
+
+    /// The resource `mcpforunity://custom-tools`, with the fields of the Python server (10.3.0).
+    pub(super) async fn custom_tools(
+        &self,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Value, Ending> {
+        let editor = self.told(self.active().as_deref(), context).await?;
+        let tools = editor
+            .tools
+            .as_ref()
+            .map_or(&[][..], |tools| tools.custom());
+        let tools: Vec<&Definition> = tools.iter().map(|tool| &tool.definition).collect();
+        let data = json!({"project_id": editor.hash, "tool_count": tools.len(), "tools": tools});
+        Ok(json!({
+            "success": true,
+            "message": format!("The project of {} defines {} tools.", editor.id(), tools.len()),
+            "data": data,
+        }))
+    }
+
+    async fn run_custom(
+        &self,
+        editor: &Instance,
+        tool: &CustomTool,
+        arguments: Map<String, Value>,
+        context: &RequestContext<RoleServer>,
+    ) -> CallToolResult {
+        let call = match tool.prepare(arguments) {
+            Ok(call) => call,
+            Err(bad) => {
+                let ending =
+                    Ending::new(Outcome::NotDelivered, "invalid_arguments", bad.to_string());
+                return answer::ending(&ending.retryable(false));
+            }
+        };
+        let caller = self.caller(context);
+        match self.calls.run_custom(&caller, &editor.hash, &call).await {
+            Ok(reply) => answer::custom(reply),
+            Err(ending) => answer::ending(&ending),
+        }
+    }
+
+    /// The editor that a call is for; one that has not said what it offers is asked.
+    async fn told(
+        &self,
+        selector: Option<&str>,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Instance, Ending> {
+        let editor = self.calls.choose(selector);
+        let editor = editor.map_err(|why| diagnose::no_target(&why, None))?;
+        if editor.tools.is_some() {
+            return Ok(editor);
+        }
+        let caller = self.caller(context);
+        let asked = self.calls.sync_tools(&caller, Some(&editor.hash)).await?;
+        Ok(asked.0)
+    }
+}
+
+fn own_tool<'a>(editor: &'a Instance, name: &str) -> Option<&'a Arc<CustomTool>> {
+    editor.tools.as_ref()?.custom_tool(name)
+}
+
+fn no_such_tool(editor: &Instance, name: &str, editors: &[Instance]) -> Ending {
+    let name: String = name.chars().take(128).collect();
+    let skipped = editor.tools.as_ref().and_then(|tools| {
+        let (skipped, _) = tools.skipped();
+        skipped.iter().find(|one| one.name == name)
+    });
+    let next = match skipped {
+        Some(skipped) => format!("It is registered, but left out, because {}.", skipped.why),
+        None => {
+            let others: Vec<String> = editors
+                .iter()
+                .filter(|other| own_tool(other, &name).is_some())
+                .map(Instance::id)
+                .collect();
+            match others.as_slice() {
+                [] => "See mcpforunity://custom-tools for those that it defines.".to_owned(),
+                others => format!(
+                    "It is a tool of {}: name that editor by unity_instance, or by set_active_instance.",
+                    others.join(", ")
+                ),
+            }
+        }
+    };
+    let text = format!(
+        "The project of {} offers no tool {name:?}. {next}",
+        editor.id()
+    );
+    Ending::new(Outcome::NotDelivered, "no_such_tool", text).retryable(false)
+}
