@@ -42,6 +42,7 @@ pub struct Known {
 
 /// What a session has chosen for itself.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Choices {
     /// The hash of the editor that its calls go to.
     pub active: Option<String>,
