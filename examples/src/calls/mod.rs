@@ -91,6 +91,14 @@ impl Calls {
         self
     }
 
+    /// The hash of the editor that calls go to which name none, if that does not follow from which editors there are.
+    pub fn preferred(&self, instances: &[Instance]) -> Option<String> {
+        let fallback = self.fallback.as_deref()?;
+        let here = |one: &&Instance| !matches!(one.phase, hub::Phase::Quit { .. });
+        let here: Vec<Instance> = instances.iter().filter(here).cloned().collect();
+        target::choose(now(), &here, Some(fallback)).ok()
+    }
+
     /// True while a call is on its way.
     pub fn is_busy(&self) -> bool {
         !self.under_way.is_empty()
@@ -138,19 +146,6 @@ impl Calls {
             self.keep(caller, ending);
         }
         ended
-    }
-
-    fn clock(&self, caller: &Caller) -> Clock {
-        let started = now();
-        let budget = match caller.progress {
-            Some(_) => None,
-            None => self.budget.client,
-        };
-        Clock {
-            started,
-            answer_by: budget.map(|budget| started + budget),
-            next_progress: started + FIRST_PROGRESS,
-        }
     }
 
     /// Returns once no more calls are taken.

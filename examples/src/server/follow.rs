@@ -5,7 +5,8 @@
 )]
 
 use super::offer::{Choices, Known, Offer};
-use crate::hub::{Hub, Instance};
+use crate::calls::Calls;
+use crate::hub::Instance;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -16,19 +17,19 @@ const GATHER: Duration = Duration::from_millis(200);
 /// Calls `tell` after each change of what this client is offered, until that says that nobody listens any more, or its
 /// choices are gone.
 pub(super) async fn follow(
-    hub: Hub,
+    calls: Calls,
     mut choices: watch::Receiver<Choices>,
     mut tell: impl AsyncFnMut() -> bool,
 ) {
-    let mut instances = hub.instances();
-    let mut told = offer(&mut instances, &mut choices);
+    let mut instances = calls.hub().instances();
+    let mut told = offer(&calls, &mut instances, &mut choices);
     loop {
         tokio::select! {
             changed = instances.changed() => if changed.is_err() { return },
             changed = choices.changed() => if changed.is_err() { return },
         }
         tokio::time::sleep(GATHER).await;
-        let now = offer(&mut instances, &mut choices);
+        let now = offer(&calls, &mut instances, &mut choices);
         if now != told {
             told = now;
             if !tell().await {
@@ -40,10 +41,20 @@ pub(super) async fn follow(
 
 /// What is offered now. What changes from here on is news.
 fn offer(
+    calls: &Calls,
     instances: &mut watch::Receiver<Arc<[Instance]>>,
     choices: &mut watch::Receiver<Choices>,
 ) -> Offer {
     let (instances, choices) = (instances.borrow_and_update(), choices.borrow_and_update());
-    let known = Known::of(&instances, choices.active.as_deref());
-    Offer::of(&known, &choices)
+    offered(calls, &instances, &choices)
+}
+
+/// What a session with these choices is offered while these editors are known.
+pub(super) fn offered(calls: &Calls, instances: &[Instance], choices: &Choices) -> Offer {
+    let active = choices
+        .active
+        .clone()
+        .or_else(|| calls.preferred(instances));
+    let known = Known::of(instances, active.as_deref());
+    Offer::of(&known, choices)
 }

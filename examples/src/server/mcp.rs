@@ -2,8 +2,8 @@
 
 use super::answer;
 use super::context::{progress, session_id};
-use super::follow::follow;
-use super::offer::{self, Choices, Known, Offer};
+use super::follow::{follow, offered};
+use super::offer::{self, Choices};
 use super::sessions::Session;
 use crate::calls::{Caller, Calls};
 use crate::catalogue::{Catalogue, Tool};
@@ -187,15 +187,14 @@ impl ServerHandler for UnityMcp {
     ) -> Result<ListToolsResult, ErrorData> {
         // From what is known: nobody is asked, and nobody waited for.
         let choices = self.choices.borrow().clone();
-        let known = Known::of(&self.calls.hub().snapshot(), choices.active.as_deref());
-        let offer = Offer::of(&known, &choices);
+        let offer = offered(&self.calls, &self.calls.hub().snapshot(), &choices);
         Ok(ListToolsResult::with_all_items(offer.listed()))
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
         let (peer, choices) = (context.peer, self.choices.subscribe());
         let tell = async move || peer.notify_tool_list_changed().await.is_ok();
-        spawn(follow(self.calls.hub().clone(), choices, tell));
+        spawn(follow(self.calls.clone(), choices, tell));
     }
 
     fn accepted_subscription_filter(&self, _: &SubscriptionFilter) -> Option<SubscriptionFilter> {
@@ -207,7 +206,7 @@ impl ServerHandler for UnityMcp {
         let (sink, choices) = (subscription.sink().clone(), self.choices.subscribe());
         let tell = async move || sink.notify_tool_list_changed().await.is_ok();
         tokio::select! {
-            () = follow(self.calls.hub().clone(), choices, tell) => {}
+            () = follow(self.calls.clone(), choices, tell) => {}
             () = subscription.cancelled() => {}
             () = self.calls.stopped() => {}
         }
