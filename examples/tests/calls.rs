@@ -261,6 +261,7 @@ fn an_editor_that_listens_has_no_fault_until_a_call_does_not_reach_it() {
     let taken = Port {
         number: 8080,
         health,
+        known: None,
     };
     let editors = Editors::new().listed("A", "a", true);
     let [editor] = &editors.instances()[..] else {

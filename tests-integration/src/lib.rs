@@ -78,6 +78,7 @@ impl Server {
             Some(Port {
                 number: port,
                 health: seen.borrow().clone(),
+                known: None,
             })
         });
         let started = Http::start(listener, &calls, origins);

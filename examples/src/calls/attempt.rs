@@ -37,6 +37,7 @@ impl Calls {
             .submit(hash, request, caller.owner.clone())
             .map_err(|why| self.refused(hash, &why))?;
         let id = call.id().to_owned();
+        let mut finishing = false;
         let end = loop {
             tokio::select! {
                 biased;
@@ -50,7 +51,14 @@ impl Calls {
                     tracing::debug!(command, id, ?abandoned, "the client gave a call up");
                     return Err(End::of(given_up()).operation(id));
                 }
-                () = self.stopping.cancelled() => break Patience::Servers,
+                () = self.stopping.cancelled(), if !finishing => {
+                    // What an editor works on is about to be done.
+                    if call.standing() != Some(hub::Standing::Running) {
+                        break Patience::Servers;
+                    }
+                    finishing = true;
+                }
+                () = self.cut.cancelled() => break Patience::Servers,
                 () = until(clock.answer_by) => break Patience::Clients,
                 () = tokio::time::sleep_until(clock.next_progress.into()) => {
                     let standing = call.standing();

@@ -1,5 +1,6 @@
 //! Who calls, how long calls may wait, and the port that editors dial.
 
+use super::diagnose::Fault;
 use futures::future::BoxFuture;
 use mcp_transport_core::loopback::Health;
 use std::fmt;
@@ -92,10 +93,15 @@ impl fmt::Debug for Caller {
 
 /// The port that editors dial, and how it is.
 #[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "a number and what became of it")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "a number and what is known of it"
+)]
 pub struct Port {
     /// Its number.
     pub number: u16,
     /// How its two families are.
     pub health: Health,
+    /// Why editors cannot come by it, where more is known than the families say.
+    pub known: Option<Fault>,
 }

@@ -20,7 +20,11 @@ pub struct Fault {
 }
 
 impl Fault {
-    fn new(cause: &'static str, what: impl Into<String>, next_step: impl Into<String>) -> Self {
+    pub(crate) fn new(
+        cause: &'static str,
+        what: impl Into<String>,
+        next_step: impl Into<String>,
+    ) -> Self {
         Self {
             cause,
             what: what.into(),
@@ -42,7 +46,8 @@ impl Fault {
 ///
 /// The plugin dials 127.0.0.1 unless it was told otherwise, so that family counts; the other is reported beside it.
 pub fn port_fault(port: &Port) -> Option<Fault> {
-    family_fault("127.0.0.1", port.number, &port.health.v4)
+    let known = port.known.clone();
+    known.or_else(|| family_fault("127.0.0.1", port.number, &port.health.v4))
 }
 
 /// The same for one family.

@@ -32,6 +32,9 @@ use tokio_util::task::TaskTracker;
 /// With no editor ever seen, this much is enough for one that is just starting.
 const NO_EDITOR_YET: Duration = Duration::from_secs(20);
 
+/// The same, where editors cannot come by the port: long enough for one that listens.
+const NO_EDITOR_COMES: Duration = Duration::from_secs(2);
+
 /// The first word of progress, and how often it is repeated.
 const FIRST_PROGRESS: Duration = Duration::from_secs(3);
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
@@ -52,10 +55,15 @@ pub struct Calls {
     /// Tools whose work goes on behind their answer.
     polls: Arc<Polls>,
     stopping: CancellationToken,
+    /// What still runs while we stop is not waited for any more.
+    cut: CancellationToken,
     under_way: TaskTracker,
     /// The editor of a call that names none, where several fit.
     fallback: Option<Arc<str>>,
 }
+
+/// How long the end waits for commands that an editor works on.
+const FINISH: Duration = Duration::from_millis(1_500);
 
 /// One call's clock.
 struct Clock {
@@ -79,6 +87,7 @@ impl Calls {
             endings: Arc::default(),
             polls: Arc::default(),
             stopping: CancellationToken::new(),
+            cut: CancellationToken::new(),
             under_way: TaskTracker::new(),
             fallback: None,
         }
@@ -107,6 +116,11 @@ impl Calls {
     /// The hub beneath.
     pub const fn hub(&self) -> &Hub {
         &self.hub
+    }
+
+    /// The port that editors dial.
+    pub fn port(&self) -> Option<Port> {
+        (self.port)()
     }
 
     /// The editor that a selector means now, without waiting for one.
@@ -156,14 +170,19 @@ impl Calls {
         self.stopping.cancelled().await;
     }
 
-    /// Takes no more calls, answers those that are under way with what is known of them, and returns when all are answered.
+    /// Takes no more calls, answers at once those that no editor has, and after 1.5 s those that one has, with what is known of
+    /// them. Returns when all are answered.
     ///
     /// # Cancel safety
     /// Dropping the future only stops waiting.
     pub async fn stop(&self) {
         self.stopping.cancel();
         self.under_way.close();
-        self.under_way.wait().await;
+        let finished = tokio::time::timeout(FINISH, self.under_way.wait()).await;
+        if finished.is_err() {
+            self.cut.cancel();
+            self.under_way.wait().await;
+        }
     }
 
     /// What became of an operation: its result, or what is known of it.
@@ -263,7 +282,14 @@ impl Calls {
         clock: &mut Clock,
     ) -> Result<String, Ending> {
         let mut changes = self.hub.instances();
-        let patience = clock.started + self.budget.hold.min(NO_EDITOR_YET);
+        // Where it is known that no editor can come by the port there is little to wait for.
+        let known = (self.port)().is_some_and(|port| port.known.is_some());
+        let patience = if known {
+            NO_EDITOR_COMES
+        } else {
+            NO_EDITOR_YET
+        };
+        let patience = clock.started + self.budget.hold.min(patience);
         loop {
             let instances = changes.borrow_and_update().clone();
             let fallback = self.fallback.as_deref();

@@ -8,7 +8,7 @@ use super::http;
 use super::mcp::UnityMcp;
 use crate::calls::{Budget, Calls};
 use mcp_transport_broker::host::{BrokerClient, BrokerListener, Handle};
-use mcp_transport_broker::launch::{Launch, LaunchError, Program};
+use mcp_transport_broker::launch::{Launch, LaunchError, Launched, Program};
 use mcp_transport_broker::native::Era;
 use mcp_transport_broker::run::RunConfig;
 use mcp_transport_core::guard::Origin;
@@ -31,6 +31,9 @@ const ORPHANED: Duration = Duration::from_secs(5 * 60);
 
 /// Where editors with the installed plugin connect.
 const PLUGIN: &str = "/hub/plugin";
+
+/// Where other stdio servers pass their clients' messages on, by WebSocket. Clients that speak HTTP are the broker's.
+const MCP: &str = "/mcp";
 
 /// A broker that keeps our port.
 pub(super) struct Behind {
@@ -121,8 +124,38 @@ async fn serve(client: BrokerClient, calls: Calls) {
     }
 }
 
-/// Takes the port itself. If a broker of ours has it, without a server, that one is from a time with `--behind-broker`, and
-/// ends.
+/// The broker of a port.
+pub(super) struct Found {
+    broker: Launched,
+    pub(super) pid: u32,
+    /// Whether a server is attached to it, or may be: it did not say.
+    pub(super) has_server: bool,
+}
+
+/// The broker that keeps this port, if there is one of ours.
+pub(super) async fn find(port: u16) -> Option<Found> {
+    let launch = launch(port, &Budget::default(), &[]);
+    let broker = launch.find().await.ok().flatten()?;
+    let status = broker.status().await.unwrap_or_default();
+    Some(Found {
+        pid: broker.pid(),
+        has_server: has_host(&status),
+        broker,
+    })
+}
+
+impl Found {
+    /// Ends a broker without a server, which is from a time with `--behind-broker`.
+    pub(super) async fn end(&self) -> io::Result<()> {
+        tracing::info!(
+            pid = self.pid,
+            "a broker without a server has the port; it ends"
+        );
+        self.broker.stop().await.map_err(io::Error::other)
+    }
+}
+
+/// Takes the port itself. If a broker of ours has it, without a server, that one ends.
 ///
 /// # Errors
 /// If the port cannot be had; the text names who holds it.
@@ -131,23 +164,17 @@ pub(super) async fn bind_directly(port: u16) -> io::Result<Loopback> {
         Ok(listener) => return Ok(listener),
         Err(error) => error,
     };
-    let Ok(Some(broker)) = launch(port, &Budget::default(), &[]).find().await else {
+    let Some(found) = find(port).await else {
         return Err(error);
     };
-    let status = broker.status().await.unwrap_or_default();
-    if has_host(&status) {
+    if found.has_server {
         let text = format!(
             "port {port} is kept by a broker (process {}) for another server: add --behind-broker, or end that server",
-            broker.pid()
+            found.pid
         );
         return Err(io::Error::new(error.kind(), text));
     }
-    tracing::info!(
-        port,
-        pid = broker.pid(),
-        "a broker without a server has the port; it ends"
-    );
-    broker.stop().await.map_err(io::Error::other)?;
+    found.end().await?;
     http::bind(port)
 }
 
@@ -160,7 +187,7 @@ fn launch(port: u16, budget: &Budget, origins: &[Origin]) -> Launch {
     config.port = port;
     config.hold = budget.hold;
     config.client_budget = budget.client.unwrap_or(budget.hold) + LONGER;
-    config.tunnel_paths = vec![PLUGIN.to_owned()];
+    config.tunnel_paths = vec![PLUGIN.to_owned(), MCP.to_owned()];
     config.exit_when_orphaned = Some(ORPHANED);
     config.allow_origins = origins.iter().map(Origin::to_string).collect();
     config.exit_with_host = true;

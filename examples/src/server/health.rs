@@ -20,10 +20,14 @@ pub fn report(
     sockets: (usize, usize),
 ) -> Value {
     let families = [("127.0.0.1", &port.health.v4), ("[::1]", &port.health.v6)];
-    let mut faults: Vec<Fault> = families
+    let mut faults: Vec<Fault> = port.known.iter().cloned().collect();
+    let of_families = families
         .iter()
-        .filter_map(|(address, family)| family_fault(address, port.number, family))
-        .collect();
+        .filter_map(|(address, family)| family_fault(address, port.number, family));
+    // What is known says more.
+    faults.extend(
+        of_families.filter(|fault| port.known.as_ref().is_none_or(|it| it.cause != fault.cause)),
+    );
     faults.extend(
         editors
             .iter()

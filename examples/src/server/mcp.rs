@@ -47,16 +47,6 @@ impl UnityMcp {
         }
     }
 
-    /// For the client at the other end of our own pipes.
-    pub fn for_stdio(calls: Calls) -> Self {
-        Self {
-            calls,
-            session: None,
-            owner: Some("stdio".to_owned()),
-            choices: watch::Sender::default(),
-        }
-    }
-
     /// For a client that comes by the broker. `owner`: who it is, if it has a session.
     pub fn behind_broker(calls: Calls, owner: Option<String>) -> Self {
         Self {
@@ -65,6 +55,13 @@ impl UnityMcp {
             owner,
             choices: watch::Sender::default(),
         }
+    }
+
+    /// For a client on a connection of its own, whose session may have chosen something with the server before us.
+    pub fn on_link(calls: Calls, owner: Option<String>, choices: Choices) -> Self {
+        let mcp = Self::behind_broker(calls, owner);
+        mcp.choices.send_replace(choices);
+        mcp
     }
 
     async fn call(

@@ -13,10 +13,12 @@ mod mcp;
 pub mod offer;
 mod own;
 mod read;
+mod relay;
 pub mod remote;
 mod rest;
 mod run;
 mod sessions;
+mod whole;
 
 pub use health::report as health_report;
 pub use http::{Front, Http, Started, bind, port_holder};

@@ -15,6 +15,7 @@ use crate::catalogue::custom::CustomTool;
 use crate::catalogue::{Catalogue, Resource, Source, Tool, Toolset};
 use crate::hub::{Instance, Phase};
 use crate::logic;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
@@ -41,7 +42,8 @@ pub struct Known {
 }
 
 /// What a session has chosen for itself.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Choices {
     /// The hash of the editor that its calls go to.

@@ -1,19 +1,16 @@
-//! The whole server: its port, its hub, its client on the pipes, its simulated editor.
+//! The whole server, as a process: from its options to its end.
 #![expect(clippy::disallowed_methods, reason = "the shell that owns the process")]
 
 use super::behind::{self, Behind};
 use super::flags::Editors;
-use super::http::{self, Http, port_holder};
-use super::mcp::UnityMcp;
-use crate::bridge::BridgeLeg;
-use crate::calls::{Budget, Calls, Port};
-use crate::hub::{Config, Hub, Instance, Phase};
+use super::http::{self, port_holder};
+use super::relay;
+use super::whole::Whole;
+use crate::calls::Budget;
+use crate::hub::{Hub, Instance, Phase};
 use crate::sim;
-use mcp_transport_core::TransportExt;
 use mcp_transport_core::guard::Origin;
 use mcp_transport_core::loopback::FamilyState;
-use mcp_transport_stdio::discovery::Discovery;
-use rmcp::ServiceExt;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -57,12 +54,18 @@ const EDITOR_STARTS: Duration = Duration::from_secs(2);
 
 /// Runs until it is told to stop, or until the client on the pipes is gone.
 ///
+/// With a client on the pipes it runs whoever has the port: see [`relay`](super::relay).
+///
 /// # Errors
 /// If the port cannot be had; nothing was started then.
 ///
 /// # Cancel safety
 /// Dropping the future drops the client on the pipes; what serves the port goes on until the runtime ends.
 pub async fn run(options: Options) -> io::Result<()> {
+    let stop = stop_signal();
+    if options.stdio {
+        return relay::run(options, stop).await;
+    }
     let behind = match options.behind_broker {
         true => Behind::find(options.port, &options.budget, &options.origins).await?,
         false => None,
@@ -72,70 +75,24 @@ pub async fn run(options: Options) -> io::Result<()> {
         Some(_) => http::bind(0)?,
         None => behind::bind_directly(options.port).await?,
     };
-    let stop = stop_signal();
-    tokio::pin!(stop);
-    let (hidden, health) = (listener.local_port(), listener.watch_health());
-    let number = behind.as_ref().map_or(hidden, Behind::port);
-    let hub = Hub::new(Config::default());
-    let port_health = health.clone();
-    let calls = Calls::new(hub.clone(), options.budget, move || {
-        Some(Port {
-            number,
-            health: port_health.borrow().clone(),
-        })
-    });
-    let plugins = options.editors != Editors::Bridge;
-    let started = Http::start_with(listener, number, &calls, options.origins, plugins);
-    let behind = match behind {
-        Some(behind) => Some(behind.serve(hidden, calls.clone())?),
-        None => None,
-    };
-    let bridge = match options.editors {
-        Editors::Hub => None,
-        Editors::Bridge => Some(dial_editors(&hub)?),
-        Editors::Auto => match dial_editors(&hub) {
-            Ok(leg) => Some(leg),
-            Err(error) => {
-                tracing::warn!(%error, "editors that listen are not found");
-                None
-            }
-        },
-    };
-    warn_of_foreign_port(number, &health.borrow());
+    let server = Whole::start(&options, listener, behind)?;
+    warn_of_foreign_port(server.number(), &server.health());
     let editor = match options.sim {
-        Some(sim) => Some(simulate(number, sim, &hub).await),
+        Some(sim) => Some(simulate(server.number(), sim, server.calls().hub()).await),
         None => None,
     };
-    let banner = banner(number, hidden, &hub, editor.is_some());
-    if options.stdio {
-        // Nothing but protocol may reach standard output.
-        let _ = writeln!(io::stderr(), "{banner}");
-        tokio::select! {
-            served = serve_pipes(calls) => served?,
-            () = &mut stop => {}
-        }
-    } else {
-        // Whoever started us may have closed it already.
-        let _ = writeln!(io::stdout(), "{banner}");
-        stop.await;
-    }
-    if let Some(behind) = behind {
-        behind.stop().await;
-    }
-    started.stop().await;
-    drop(bridge);
+    // Whoever started us may have closed it already.
+    let _ = writeln!(io::stdout(), "{}", banner(&server, editor.is_some()));
+    stop.await;
+    server.stop().await;
     if let Some(editor) = editor {
         editor.quit().await;
     }
     Ok(())
 }
 
-/// Editors whose plugin is set to stdio: the status files say where they listen.
-fn dial_editors(hub: &Hub) -> io::Result<BridgeLeg> {
-    Ok(BridgeLeg::start(hub, &Discovery::from_env()?)?)
-}
-
-async fn simulate(port: u16, options: sim::Options, hub: &Hub) -> sim::Editor {
+/// Starts the simulated editor, and gives it a moment to come.
+pub(super) async fn simulate(port: u16, options: sim::Options, hub: &Hub) -> sim::Editor {
     let editor = sim::Editor::spawn(&format!("ws://127.0.0.1:{port}/hub/plugin"), options);
     let mut instances = hub.instances();
     // One whose status file was found is none of ours.
@@ -153,19 +110,7 @@ fn is_connected(editor: &Instance) -> bool {
     editor.phase == Phase::Connected
 }
 
-async fn serve_pipes(calls: Calls) -> io::Result<()> {
-    let pipes = mcp_transport_stdio::stdio()?;
-    match UnityMcp::for_stdio(calls).serve(pipes.typed()).await {
-        Ok(service) => {
-            let ended = service.waiting().await;
-            tracing::info!(?ended, "the client is gone");
-        }
-        Err(error) => tracing::info!(%error, "the client left before it said what it wants"),
-    }
-    Ok(())
-}
-
-fn warn_of_foreign_port(port: u16, health: &mcp_transport_core::loopback::Health) {
+pub(super) fn warn_of_foreign_port(port: u16, health: &mcp_transport_core::loopback::Health) {
     for (address, family) in [("127.0.0.1", &health.v4), ("[::1]", &health.v6)] {
         if family.state == FamilyState::PortTaken {
             let holder = port_holder(port).unwrap_or_else(|| "another program".to_owned());
@@ -176,9 +121,10 @@ fn warn_of_foreign_port(port: u16, health: &mcp_transport_core::loopback::Health
     }
 }
 
-/// `own`: the port of this process, which is another one behind a broker.
-fn banner(port: u16, own: u16, hub: &Hub, simulated: bool) -> String {
-    let editors = hub.snapshot();
+/// What people are told at the start.
+pub(super) fn banner(server: &Whole, simulated: bool) -> String {
+    let (port, own) = (server.number(), server.own_port());
+    let editors = server.calls().hub().snapshot();
     let shown = |editor: &Instance| match editor.phase {
         Phase::Connected if simulated => format!("{} (simulated)", editor.id()),
         Phase::Connected => editor.id(),

@@ -1,11 +1,14 @@
 //! Connections, from their accept to their end.
 
 use super::Http;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mcp_transport_core::guard::{HEAD_TIMEOUT, MAX_HEAD};
 use mcp_transport_core::loopback::{self, Bind, Loopback};
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
@@ -46,9 +49,17 @@ pub(super) async fn accept<B: Bind>(
     }
 }
 
+/// Our end of the connection by which a request came.
+#[derive(Clone, Copy)]
+pub(super) struct At(pub(super) SocketAddr);
+
 async fn converse(http: Arc<Http>, stream: TcpStream, stop: CancellationToken) {
-    let service = service_fn(move |request| {
+    let at = stream.local_addr().ok().map(At);
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let http = http.clone();
+        if let Some(at) = at {
+            request.extensions_mut().insert(at);
+        }
         async move { Ok::<_, Infallible>(http.answer(request).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()

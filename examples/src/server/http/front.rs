@@ -2,6 +2,7 @@
 
 use super::accept::accept;
 use super::gate::Gate;
+use super::linked::Linked;
 use super::tenant::Tenant;
 use super::{Http, Started, Whose};
 use crate::calls::Calls;
@@ -101,6 +102,7 @@ impl Front {
             number,
             health: listener.watch_health(),
             plugins: plugins.clone(),
+            linked: Linked::new(stop.clone(), tasks.clone()),
         });
         tasks.spawn(accept(http, listener, stop.clone(), tasks.clone()));
         Started {

@@ -7,6 +7,7 @@
 mod accept;
 mod front;
 mod gate;
+mod linked;
 mod port;
 pub(super) mod reply;
 mod tenant;
@@ -16,14 +17,17 @@ pub use port::{bind, port_holder};
 pub(super) use tenant::Tenant;
 
 use super::health;
+use super::relay;
 use super::remote::Users;
 use super::rest;
 use crate::calls::{Calls, Port};
 use crate::hub::socket;
+use accept::At;
 use bytes::Bytes;
 use gate::Gate;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use linked::Linked;
 use mcp_transport_core::guard::Origin;
 use mcp_transport_core::loopback::{self, Bind, Loopback};
 use mcp_transport_ws::{WsConfig, upgrade};
@@ -57,6 +61,7 @@ pub struct Http {
     number: u16,
     health: watch::Receiver<loopback::Health>,
     plugins: TaskTracker,
+    linked: Linked,
 }
 
 /// Whose editors and calls these are.
@@ -130,6 +135,14 @@ impl Http {
             _ => {}
         }
         let tenant = match &self.whose {
+            Whose::Machines(_) if path == relay::PATH && *request.method() == Method::GET => {
+                return hello(&request).await;
+            }
+            Whose::Machines(tenant)
+                if matches!(&*path, "/mcp" | "/mcp/") && linked::is_asked(&request) =>
+            {
+                return self.linked.upgrade(tenant.calls(), request);
+            }
             Whose::Machines(tenant)
                 if path.starts_with("/api/") || path == rest::REGISTER_TOOLS =>
             {
@@ -191,18 +204,34 @@ impl Http {
                 let port = Port {
                     number: self.number,
                     health: self.health.borrow().clone(),
+                    known: tenant.calls().port().and_then(|port| port.known),
                 };
-                health::report(
+                let mut report = health::report(
                     tokio::time::Instant::now().into_std(),
                     SystemTime::now(),
                     &port,
                     &hub.snapshot(),
                     hub.sockets(),
-                )
+                );
+                report["websocket_clients"] = self.linked.count().into();
+                report
             }
         };
         json(StatusCode::OK, &report)
     }
+}
+
+/// Who has this port? See [`relay`].
+async fn hello(request: &Request<Incoming>) -> Response<Body> {
+    let Some(At(at)) = request.extensions().get().copied() else {
+        return text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "this connection has no address\n",
+        );
+    };
+    let hello = relay::answer(at, request.uri().query()).await;
+    let hello = serde_json::to_value(hello).expect("text and a number");
+    json(StatusCode::OK, &hello)
 }
 
 impl Whose {

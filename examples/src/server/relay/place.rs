@@ -1,0 +1,381 @@
+//! Where our client's messages go: to this process's own server, or to the one that has the port.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the shell that takes the port, looks for it again, and owns the tasks that serve"
+)]
+
+use super::book::Book;
+use super::decide::{HOSTS, Step, decide};
+use super::link::{self, Session, serve};
+use super::{GLANCE, GLANCES, ask};
+use crate::calls::Calls;
+use crate::calls::diagnose::Fault;
+use crate::server::behind::{self, Behind};
+use crate::server::http::{bind, port_holder};
+use crate::server::run::Options;
+use crate::server::whole::Whole;
+use futures::{SinkExt, StreamExt};
+use mcp_transport_core::loopback::{Bind, Loopback, Tcp};
+use mcp_transport_core::{BoxTransport, Connector, Error, ErrorKind, TransportExt, memory};
+use mcp_transport_ws::{WsConfig, WsConnector};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+/// Messages between our client's link and our own server, each way.
+const ROOM: usize = 64;
+
+/// How often to try for the port while somebody else has it whom we cannot relay to, and every how many times to ask who it is.
+const TRY: Duration = Duration::from_secs(1);
+const ASK_EVERY: u32 = 30;
+
+/// Decides where the messages go, and makes the connection. One for each process.
+pub(super) struct Place {
+    options: Options,
+    /// Names our client's session, to whichever owner.
+    client: String,
+    book: Arc<Mutex<Book>>,
+    /// Held while the port is looked for, so that two looks never start two servers.
+    inner: tokio::sync::Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    server: Option<Whole>,
+    /// The server is without its port, and this ends our client's connection to it.
+    apart: Option<CancellationToken>,
+    /// Whose client we were.
+    owner: Option<u32>,
+    /// How many times in a row the port was taken, and nobody answered there.
+    nobody: usize,
+    stopped: bool,
+}
+
+/// Where to connect to.
+enum To {
+    Own(Calls),
+    Other { host: &'static str },
+}
+
+impl Place {
+    pub(super) fn new(options: Options, book: Arc<Mutex<Book>>) -> Self {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).expect("the system has random numbers");
+        Self {
+            options,
+            client: random.iter().map(|byte| format!("{byte:02x}")).collect(),
+            book,
+            inner: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Takes the port or finds who has it, for the first time.
+    ///
+    /// # Errors
+    /// If there is neither the port nor any other.
+    pub(super) async fn settle(self: &Arc<Self>) -> io::Result<()> {
+        loop {
+            match self.look().await {
+                // Whoever had the port is just going.
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    tokio::time::sleep(GLANCE).await;
+                }
+                settled => return settled.map(drop),
+            }
+        }
+    }
+
+    /// Asks the server of this process, if it has one.
+    pub(super) async fn with_server<T>(&self, ask: impl FnOnce(&Whole) -> T) -> Option<T> {
+        self.inner.lock().await.server.as_ref().map(ask)
+    }
+
+    /// For our client's link.
+    pub(super) fn connector(self: &Arc<Self>) -> impl Connector<Transport = BoxTransport> + use<> {
+        let place = self.clone();
+        move || {
+            let place = place.clone();
+            async move { place.connect().await }
+        }
+    }
+
+    /// Answers what is under way, and ends. Nothing is started any more.
+    pub(super) async fn stop(&self) {
+        let server = {
+            let mut inner = self.inner.lock().await;
+            inner.stopped = true;
+            inner.server.take()
+        };
+        if let Some(server) = server {
+            server.stop().await;
+        }
+    }
+
+    async fn connect(self: Arc<Self>) -> Result<BoxTransport, Error> {
+        let to = self.look().await.map_err(|error| unreachable(&error))?;
+        let choices = {
+            let book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+            book.choices().map(str::to_owned)
+        };
+        match to {
+            To::Own(calls) => {
+                let cut = self.inner.lock().await.apart.clone();
+                Ok(own(calls, choices.as_deref(), cut))
+            }
+            To::Other { host } => self.dial(host, choices.as_deref()).await,
+        }
+    }
+
+    async fn dial(&self, host: &str, choices: Option<&str>) -> Result<BoxTransport, Error> {
+        let url = format!("ws://{host}:{}/mcp", self.options.port);
+        let mut owner = WsConnector::new(&url).config(WsConfig::new().keep_alive(None));
+        for (name, value) in link::headers(&self.client, choices) {
+            owner = owner.header(name, &value);
+        }
+        let link = owner.connect().await.map_err(lost)?;
+        let link = link.sink_map_err(lost).map(|item| item.map_err(lost));
+        Ok(TransportExt::boxed(link))
+    }
+
+    /// Takes the port if it is free, and finds who has it otherwise.
+    async fn look(self: &Arc<Self>) -> io::Result<To> {
+        let mut inner = self.inner.lock().await;
+        if inner.stopped {
+            return Err(io::Error::other("this server is shutting down"));
+        }
+        if let (Some(server), None) = (&inner.server, &inner.apart) {
+            return Ok(To::Own(server.calls().clone()));
+        }
+        if self.options.behind_broker
+            && inner.server.is_none()
+            && let Some(to) = self.look_at_broker(&mut inner).await?
+        {
+            return Ok(to);
+        }
+        let refused = match first_of_both(self.options.port) {
+            Ok(listener) => return self.own(&mut inner, listener),
+            Err(error) => error,
+        };
+        let mut step = self.ask().await;
+        if step == Step::Again {
+            inner.nobody += 1;
+            if refused.kind() == io::ErrorKind::AddrInUse && inner.nobody > GLANCES {
+                step = Step::Apart(nobody_answers(self.options.port));
+            }
+        } else {
+            inner.nobody = 0;
+        }
+        match step {
+            Step::Relay { host, pid } => Ok(self.relay(&mut inner, host, pid)),
+            Step::Half(fault) => match Loopback::bind(self.options.port) {
+                Ok(listener) if inner.apart.is_none() => {
+                    tracing::warn!("{} {}", fault.what, fault.next_step);
+                    let server = Whole::start_half(&self.options, listener, fault)?;
+                    Ok(installed(&mut inner, server))
+                }
+                _ => self.apart(&mut inner, fault),
+            },
+            Step::Apart(fault) => self.apart(&mut inner, fault),
+            Step::EndBroker => {
+                if let Some(broker) = behind::find(self.options.port).await {
+                    broker.end().await?;
+                }
+                let listener = first_of_both(self.options.port)?;
+                self.own(&mut inner, listener)
+            }
+            Step::Again => Err(refused),
+        }
+    }
+
+    async fn ask(&self) -> Step {
+        let (port, version) = (self.options.port, env!("CARGO_PKG_VERSION"));
+        let asked = ask::ask(port).await;
+        match decide(port, &asked, None, version) {
+            // Only its text needs the system's word for who it is, which takes a while.
+            Step::Half(_) | Step::Apart(_) => {
+                let holder = spawn_blocking(move || port_holder(port)).await;
+                decide(port, &asked, holder.ok().flatten().as_deref(), version)
+            }
+            step => step,
+        }
+    }
+
+    /// Behind a broker one server works for all: the others pass their clients' messages on, by the broker.
+    async fn look_at_broker(&self, inner: &mut Inner) -> io::Result<Option<To>> {
+        let Options {
+            port,
+            budget,
+            origins,
+            ..
+        } = &self.options;
+        if let Some(broker) = behind::find(*port).await
+            && broker.has_server
+        {
+            return Ok(Some(self.relay(inner, HOSTS[0], broker.pid)));
+        }
+        match Behind::find(*port, budget, origins).await {
+            Ok(Some(behind)) => {
+                let server = Whole::start(&self.options, bind(0)?, Some(behind))?;
+                Ok(Some(installed(inner, server)))
+            }
+            Ok(None) => Ok(None),
+            // Somebody has the port who is no broker: then we see who.
+            Err(error) => {
+                tracing::warn!(%error, "there can be no broker on the port");
+                Ok(None)
+            }
+        }
+    }
+
+    fn own<B: Bind + 'static>(&self, inner: &mut Inner, listener: Loopback<B>) -> io::Result<To> {
+        if inner.owner.take().is_some() {
+            let port = listener.local_port();
+            tracing::info!(
+                port,
+                "the server that had the port is gone; this one has it now"
+            );
+        }
+        if let Some(server) = &inner.server {
+            server.listen(&self.options, listener);
+            inner.apart = None;
+            return Ok(To::Own(server.calls().clone()));
+        }
+        let server = Whole::start(&self.options, listener, None)?;
+        Ok(installed(inner, server))
+    }
+
+    fn relay(&self, inner: &mut Inner, host: &'static str, pid: u32) -> To {
+        if inner.owner.replace(pid) != Some(pid) {
+            let port = self.options.port;
+            tracing::info!(
+                port,
+                pid,
+                "another unity_server has the port; this client's messages go to that one"
+            );
+        }
+        inner.apart = None;
+        if let Some(server) = inner.server.take() {
+            tokio::spawn(server.stop());
+        }
+        To::Other { host }
+    }
+
+    /// Serves without the port, and looks for it from time to time.
+    fn apart(self: &Arc<Self>, inner: &mut Inner, fault: Fault) -> io::Result<To> {
+        if let Some(server) = &inner.server {
+            return Ok(To::Own(server.calls().clone()));
+        }
+        tracing::warn!("{} {}", fault.what, fault.next_step);
+        let server = Whole::start_apart(&self.options, fault)?;
+        let cut = CancellationToken::new();
+        inner.apart = Some(cut.clone());
+        tokio::spawn(self.clone().wait_for_port(cut));
+        Ok(installed(inner, server))
+    }
+
+    async fn wait_for_port(self: Arc<Self>, cut: CancellationToken) {
+        for tried in 1_u32.. {
+            tokio::time::sleep(TRY).await;
+            let mut inner = self.inner.lock().await;
+            let (Some(server), Some(_)) = (&inner.server, &inner.apart) else {
+                return;
+            };
+            if let Ok(listener) = first_of_both(self.options.port) {
+                server.listen(&self.options, listener);
+                inner.apart = None;
+                let port = self.options.port;
+                tracing::info!(port, "the port is free; editors can connect now");
+                return;
+            }
+            // One of ours may have it by now. To go over to it ends what is under way here.
+            let asks = tried % ASK_EVERY == 0 && !server.calls().is_busy();
+            if asks && matches!(self.ask().await, Step::Relay { .. }) {
+                cut.cancel();
+            }
+        }
+    }
+}
+
+fn installed(inner: &mut Inner, server: Whole) -> To {
+    let calls = server.calls().clone();
+    inner.server = Some(server);
+    inner.owner = None;
+    To::Own(calls)
+}
+
+/// A connection to the server of this process, until `cut`.
+fn own(calls: Calls, choices: Option<&str>, cut: Option<CancellationToken>) -> BoxTransport {
+    let (ours, theirs) = memory::pair(ROOM);
+    let served = serve(calls, Session::own(choices), theirs);
+    tokio::spawn(async move {
+        match cut {
+            Some(cut) => tokio::select! {
+                () = served => {}
+                () = cut.cancelled() => {}
+            },
+            None => served.await,
+        }
+    });
+    TransportExt::boxed(ours)
+}
+
+/// Takes the port on both addresses, or none: `127.0.0.1` is the lock, and `[::1]` is not even touched without it. Two that
+/// came at once could each get one otherwise.
+fn first_of_both(port: u16) -> io::Result<Loopback<FirstOfBoth>> {
+    Loopback::bind_with(FirstOfBoth::Lock, port)
+}
+
+/// Where it stands.
+#[derive(Debug)]
+enum FirstOfBoth {
+    Lock,
+    /// The first address is not ours; that was its code.
+    Lost(io::ErrorKind),
+    /// Whatever is bound from here on is bound again.
+    Has,
+}
+
+impl Bind for FirstOfBoth {
+    type Listener = <Tcp as Bind>::Listener;
+
+    fn bind(&mut self, address: SocketAddr) -> io::Result<Self::Listener> {
+        match self {
+            Self::Has => Tcp::default().bind(address),
+            Self::Lost(kind) => Err(io::Error::new(*kind, "127.0.0.1 is not to be had")),
+            Self::Lock => {
+                let bound = Tcp::default().bind(address);
+                *self = match &bound {
+                    Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                        Self::Lost(error.kind())
+                    }
+                    _ => Self::Has,
+                };
+                bound
+            }
+        }
+    }
+}
+
+/// Any end of an owner is one: we may be the next, and so look at once. A message that it cannot take is no end.
+fn lost(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::TooLarge { .. } => error,
+        _ => Error::new(ErrorKind::Disconnected).context(error.to_string()),
+    }
+}
+
+/// Somebody is bound to it who does not listen.
+fn nobody_answers(port: u16) -> Fault {
+    Fault::new(
+        "port_taken",
+        format!("Port {port} is taken, and nobody answers there."),
+        "End the program that has it, or choose another port with --http-url, and set the same URL in Unity's MCP window.",
+    )
+}
+
+fn unreachable(error: &io::Error) -> Error {
+    Error::new(ErrorKind::Unreachable).context(error.to_string())
+}

@@ -1,0 +1,177 @@
+//! The server without its client on the pipes: hub, legs, ports.
+
+use super::behind::{Behind, Serving};
+use super::flags::Editors;
+use super::http::{self, Http, Started};
+use super::run::Options;
+use crate::bridge::BridgeLeg;
+use crate::calls::diagnose::Fault;
+use crate::calls::{Calls, Port};
+use crate::hub::{Config, Hub};
+use mcp_transport_core::loopback::{Bind, FamilyState, Health, Loopback};
+use mcp_transport_stdio::discovery::Discovery;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
+
+/// A server that runs. Dropping it stops nothing; [`stop`](Self::stop) does.
+pub(super) struct Whole {
+    calls: Calls,
+    number: u16,
+    own: u16,
+    health: watch::Receiver<Health>,
+    started: Mutex<Vec<Started>>,
+    known: Arc<Mutex<Option<Known>>>,
+    behind: Option<Serving>,
+    bridge: Option<BridgeLeg>,
+}
+
+/// Why editors cannot come by the port.
+struct Known {
+    fault: Fault,
+    /// Until the first family has it; else until the port is [ours](Whole::listen).
+    by_family: bool,
+}
+
+impl Whole {
+    /// Serves the port, or with a broker the port that the broker passes on to.
+    ///
+    /// # Errors
+    /// If the broker cannot be served, or editors that listen are the only ones wanted and cannot be found.
+    pub(super) fn start<B: Bind + 'static>(
+        options: &Options,
+        listener: Loopback<B>,
+        behind: Option<Behind>,
+    ) -> io::Result<Self> {
+        let number = match &behind {
+            Some(behind) => behind.port(),
+            None => listener.local_port(),
+        };
+        Self::start_as(options, listener, number, behind, None)
+    }
+
+    /// Serves on the address of the port that is free.
+    pub(super) fn start_half(
+        options: &Options,
+        listener: Loopback,
+        fault: Fault,
+    ) -> io::Result<Self> {
+        let number = listener.local_port();
+        let known = Known {
+            fault,
+            by_family: true,
+        };
+        Self::start_as(options, listener, number, None, Some(known))
+    }
+
+    /// Serves without the port, and so only editors that listen, until the port is [ours](Self::listen). `/health` is on a
+    /// port of its own.
+    pub(super) fn start_apart(options: &Options, fault: Fault) -> io::Result<Self> {
+        let known = Known {
+            fault,
+            by_family: false,
+        };
+        Self::start_as(options, http::bind(0)?, options.port, None, Some(known))
+    }
+
+    fn start_as<B: Bind + 'static>(
+        options: &Options,
+        listener: Loopback<B>,
+        number: u16,
+        behind: Option<Behind>,
+        known: Option<Known>,
+    ) -> io::Result<Self> {
+        let (own, health) = (listener.local_port(), listener.watch_health());
+        let hub = Hub::new(Config::default());
+        let known = Arc::new(Mutex::new(known));
+        let port = {
+            let (health, known) = (health.clone(), known.clone());
+            move || {
+                let health = health.borrow().clone();
+                let known = known.lock().unwrap_or_else(PoisonError::into_inner);
+                let holds =
+                    |it: &&Known| !it.by_family || health.v4.state == FamilyState::PortTaken;
+                let known = known.as_ref().filter(holds).map(|it| it.fault.clone());
+                Some(Port {
+                    number,
+                    health,
+                    known,
+                })
+            }
+        };
+        let calls = Calls::new(hub.clone(), options.budget, port);
+        let plugins = options.editors != Editors::Bridge;
+        let origins = options.origins.clone();
+        let started = Http::start_with(listener, number, &calls, origins, plugins);
+        let behind = behind
+            .map(|behind| behind.serve(own, calls.clone()))
+            .transpose()?;
+        let bridge = match options.editors {
+            Editors::Hub => None,
+            Editors::Bridge => Some(dial_editors(&hub)?),
+            Editors::Auto => match dial_editors(&hub) {
+                Ok(leg) => Some(leg),
+                Err(error) => {
+                    tracing::warn!(%error, "editors that listen are not found");
+                    None
+                }
+            },
+        };
+        Ok(Self {
+            calls,
+            number,
+            own,
+            health,
+            started: Mutex::new(vec![started]),
+            known,
+            behind,
+            bridge,
+        })
+    }
+
+    /// The port is ours now: serves it, too.
+    pub(super) fn listen<B: Bind + 'static>(&self, options: &Options, listener: Loopback<B>) {
+        let plugins = options.editors != Editors::Bridge;
+        let origins = options.origins.clone();
+        let started = Http::start_with(listener, self.number, &self.calls, origins, plugins);
+        let mut all = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(started);
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub(super) const fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// The port that everybody knows.
+    pub(super) const fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// The port of this process alone, which is another one behind a broker.
+    pub(super) const fn own_port(&self) -> u16 {
+        self.own
+    }
+
+    /// How its own port is.
+    pub(super) fn health(&self) -> Health {
+        self.health.borrow().clone()
+    }
+
+    /// Answers what is under way, and ends.
+    pub(super) async fn stop(self) {
+        if let Some(behind) = self.behind {
+            behind.stop().await;
+        }
+        let started = self.started.into_inner();
+        for port in started.unwrap_or_else(PoisonError::into_inner) {
+            port.stop().await;
+        }
+        drop(self.bridge);
+    }
+}
+
+/// Editors whose plugin is set to stdio: the status files say where they listen.
+fn dial_editors(hub: &Hub) -> io::Result<BridgeLeg> {
+    Ok(BridgeLeg::start(hub, &Discovery::from_env()?)?)
+}

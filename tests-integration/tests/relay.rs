@@ -1,0 +1,454 @@
+//! Several AI clients, each with a stdio server of its own, and one editor.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "tests wait and spawn"
+)]
+
+use examples::sim::{Editor, Options};
+use futures::future::join_all;
+use mcp_transport_core::TransportExt;
+use mcp_transport_core::codec::{self, Lines};
+use mcp_transport_core::loopback::{self, Loopback};
+use serde_json::{Value, json};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tests_integration::folder::Folder;
+use tests_integration::process::unity_server;
+use tests_integration::raw::{exchange_at, request};
+use tests_integration::{Answer, Client};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Child;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+/// Nothing that should happen takes longer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A stdio server, with its client.
+struct StdioServer {
+    child: Child,
+    client: Client,
+    log: watch::Receiver<String>,
+}
+
+/// Which way the editor comes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Leg {
+    Hub,
+    Bridge,
+}
+
+/// A port, an editor, and a home for all.
+struct Rig {
+    port: u16,
+    leg: Leg,
+    editors: Arc<Folder>,
+    state: Folder,
+    editor: Option<Editor>,
+}
+
+async fn free_port() -> u16 {
+    Loopback::bind(0).unwrap().local_port()
+}
+
+impl Rig {
+    async fn new(leg: Leg) -> Self {
+        Self {
+            port: free_port().await,
+            leg,
+            editors: Arc::new(Folder::new()),
+            state: Folder::new(),
+            editor: None,
+        }
+    }
+
+    /// Starts the editor. A server should be there: after some failures its plugin waits for long.
+    fn open(&mut self, options: Options) {
+        self.editor = Some(match self.leg {
+            Leg::Hub => Editor::spawn(&format!("ws://127.0.0.1:{}/hub/plugin", self.port), options),
+            Leg::Bridge => Editor::listen(self.editors.path(), 0, options),
+        });
+    }
+
+    fn editor(&self) -> &Editor {
+        self.editor.as_ref().unwrap()
+    }
+
+    async fn server(&self) -> StdioServer {
+        self.server_with(&[], self.state.path()).await
+    }
+
+    async fn server_with(&self, flags: &[&str], state: &std::path::Path) -> StdioServer {
+        let url = format!("http://127.0.0.1:{}", self.port);
+        let mut all = vec!["--transport", "stdio", "--http-url", &url];
+        all.extend(match self.leg {
+            Leg::Hub => ["--editor", "hub"],
+            Leg::Bridge => ["--editor", "auto"],
+        });
+        all.extend(flags);
+        let mut child = unity_server(&all)
+            .env("MCP_BROKER_STATE_DIR", state)
+            .env("UNITY_MCP_STATUS_DIR", self.editors.path())
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = follow(child.stderr.take().unwrap());
+        let pipes = tokio::io::join(child.stdout.take().unwrap(), child.stdin.take().unwrap());
+        let client = Client::legacy(codec::framed(pipes, Lines::new()).typed()).await;
+        StdioServer { child, client, log }
+    }
+
+    async fn get(&self, path: &str) -> Option<Value> {
+        loopback::connect(self.port).await.ok()?;
+        let text = request(
+            &format!("GET {path}"),
+            self.port,
+            &[("Connection", "close")],
+            "",
+        );
+        serde_json::from_str(&exchange_at("127.0.0.1", self.port, &text).await.body).ok()
+    }
+
+    /// The process that has the port.
+    async fn owner(&self) -> u32 {
+        let found = async {
+            loop {
+                if let Some(hello) = self.get("/hello").await {
+                    return hello["pid"].as_u64().unwrap() as u32;
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, found)
+            .await
+            .expect("somebody has the port")
+    }
+}
+
+/// Everything that a server has logged so far.
+fn follow(log: tokio::process::ChildStderr) -> watch::Receiver<String> {
+    let (said, seen) = watch::channel(String::new());
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(log).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            said.send_modify(|text| {
+                text.push_str(&line);
+                text.push('\n');
+            });
+        }
+    });
+    seen
+}
+
+impl StdioServer {
+    fn pid(&self) -> u32 {
+        self.child.id().expect("it lives")
+    }
+
+    async fn create(&self, name: &str) -> Answer {
+        let call = self.client.call(
+            "manage_gameobject",
+            json!({"action": "create", "name": name}),
+        );
+        timeout(PATIENCE, call).await.expect("no call hangs")
+    }
+
+    async fn says(&mut self, text: &str) -> String {
+        let said = self.log.wait_for(|log| log.contains(text));
+        let said = timeout(PATIENCE, said).await.is_ok_and(|said| said.is_ok());
+        let log = self.log.borrow().clone();
+        assert!(said, "it never said {text:?}: {log}");
+        log
+    }
+
+    async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+}
+
+/// Splits off the one that has the port.
+async fn take_owner(rig: &Rig, servers: &mut Vec<StdioServer>) -> StdioServer {
+    let pid = rig.owner().await;
+    let place = servers.iter().position(|server| server.pid() == pid);
+    servers.swap_remove(place.expect("one of ours has the port"))
+}
+
+async fn three(rig: &Rig) -> Vec<StdioServer> {
+    let mut servers = Vec::new();
+    for _ in 0..3 {
+        servers.push(rig.server().await);
+    }
+    servers
+}
+
+/// Ten owners in a row are killed while everybody calls.
+async fn killed_owners(leg: Leg) {
+    let options = Options::default().latency(Duration::from_millis(20));
+    let mut rig = Rig::new(leg).await;
+    let mut servers = three(&rig).await;
+    rig.open(options);
+    let names: Vec<_> = (0..3).map(|number| format!("first-{number}")).collect();
+    let made = join_all(
+        servers
+            .iter()
+            .zip(&names)
+            .map(|(server, name)| server.create(name)),
+    )
+    .await;
+    assert!(made.iter().all(Answer::succeeded), "{made:?}");
+    let (mut unknown, mut listed, mut created) = (0, Vec::new(), Vec::new());
+    for round in 0..10 {
+        let owner = take_owner(&rig, &mut servers).await;
+        let answers = async {
+            let each = servers
+                .iter()
+                .enumerate()
+                .map(|(number, server)| async move {
+                    let names = (0..4).map(|call| format!("flight-{round}-{number}-{call}"));
+                    join_all(names.map(|name| async move { (server.create(&name).await, name) }))
+                        .await
+                });
+            join_all(each).await
+        };
+        let killed = async {
+            sleep(Duration::from_millis(30)).await;
+            owner.kill().await;
+            let since = Instant::now();
+            let lists = servers.iter().map(|server| async {
+                server.client.peer().list_all_tools().await.unwrap();
+                since.elapsed()
+            });
+            let makes = servers
+                .iter()
+                .enumerate()
+                .map(|(number, server)| async move {
+                    let name = format!("after-{round}-{number}");
+                    let answer = server.create(&name).await;
+                    assert!(answer.succeeded(), "{answer:?}");
+                    since.elapsed()
+                });
+            tokio::join!(join_all(lists), join_all(makes))
+        };
+        let (answers, (lists, makes)) = tokio::join!(answers, killed);
+        listed.extend(lists);
+        created.extend(makes);
+        let report = rig.editor().report().objects_created;
+        for (answer, name) in answers.into_iter().flatten() {
+            let count = report.get(&name).copied().unwrap_or(0);
+            match answer.outcome() {
+                None => assert!(answer.succeeded() && count == 1, "{name}: {answer:?}"),
+                Some(outcome) => {
+                    assert_eq!(outcome, "unknown", "{name}: {answer:?}");
+                    unknown += 1;
+                }
+            }
+        }
+        servers.push(rig.server().await);
+    }
+    let report = rig.editor().report().objects_created;
+    assert!(report.values().all(|count| *count == 1), "{report:?}");
+    for (what, times) in [("a list", &mut listed), ("a change", &mut created)] {
+        times.sort();
+        let (half, most) = (times[times.len() / 2], times[times.len() - 1]);
+        println!("{leg:?}: after the owner's death {what} took {half:?}, {most:?} at most");
+    }
+    println!("{leg:?}: {unknown} of 80 calls in flight ended as unknown");
+    assert!(listed.last() < Some(&PATIENCE) && created.last() < Some(&PATIENCE));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_others_take_over_from_an_owner_that_is_killed_and_nothing_runs_twice() {
+    killed_owners(Leg::Hub).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn they_do_so_with_an_editor_that_listens() {
+    killed_owners(Leg::Bridge).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_whose_client_leaves_hands_over_and_no_call_is_lost() {
+    for leg in [Leg::Hub, Leg::Bridge] {
+        handed_over(leg).await;
+    }
+}
+
+/// Five owners in a row end in good order while everybody calls.
+async fn handed_over(leg: Leg) {
+    let options = Options::default().latency(Duration::from_millis(40));
+    let mut rig = Rig::new(leg).await;
+    let mut servers = three(&rig).await;
+    rig.open(options);
+    let mut longest = Duration::ZERO;
+    for round in 0..5 {
+        let owner = take_owner(&rig, &mut servers).await;
+        let answers = async {
+            let each = servers
+                .iter()
+                .enumerate()
+                .map(|(number, server)| async move {
+                    let names = (0..4).map(|call| format!("flight-{round}-{number}-{call}"));
+                    join_all(names.map(|name| async move { server.create(&name).await })).await
+                });
+            join_all(each).await
+        };
+        let left = async {
+            sleep(Duration::from_millis(60)).await;
+            let since = Instant::now();
+            let mut child = owner.child;
+            // Its standard input is closed with that.
+            owner.client.close().await;
+            let ended = timeout(PATIENCE, child.wait())
+                .await
+                .expect("it ends")
+                .unwrap();
+            assert!(ended.success(), "{ended}");
+            since
+        };
+        let (answers, since) = tokio::join!(answers, left);
+        for answer in answers.into_iter().flatten() {
+            assert!(answer.succeeded(), "{leg:?}, round {round}: {answer:?}");
+        }
+        longest = longest.max(since.elapsed());
+        servers.push(rig.server().await);
+    }
+    let report = rig.editor().report().objects_created;
+    assert_eq!(report.len(), 5 * 8, "{report:?}");
+    assert!(report.values().all(|count| *count == 1), "{report:?}");
+    println!(
+        "{leg:?}: handed over with all calls answered, {longest:?} at most after the end began"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_server_says_whose_port_it_uses_and_takes_it_over_and_leaves_no_file() {
+    let rig = Rig::new(Leg::Hub).await;
+    let first = rig.server().await;
+    let mut second = rig.server().await;
+    assert_eq!(rig.owner().await, first.pid());
+    second.says("another unity_server has the port").await;
+    assert_eq!(rig.get("/health").await.unwrap()["websocket_clients"], 1);
+    first.kill().await;
+    second.says("this one has it now").await;
+    assert_eq!(rig.owner().await, second.pid());
+    let left: Vec<_> =
+        std::fs::read_dir(rig.state.path()).map_or_else(|_| Vec::new(), Iterator::collect);
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_editor_that_a_session_chose_is_its_editor_with_the_next_owner_too() {
+    let mut rig = Rig::new(Leg::Hub).await;
+    let first = rig.server().await;
+    let second = rig.server().await;
+    let project = |name: &str| Options::default().project(name, format!("/projects/{name}"));
+    rig.open(project("Mine"));
+    let url = format!("ws://127.0.0.1:{}/hub/plugin", rig.port);
+    let other = Editor::spawn(&url, project("Other"));
+    rig.editor().connected().await;
+    other.connected().await;
+    let chosen = second
+        .client
+        .call("set_active_instance", json!({"instance": "Mine"}))
+        .await;
+    assert!(chosen.succeeded(), "{chosen:?}");
+    first.kill().await;
+    other.connected().await;
+    let mut made = false;
+    for _ in 0..40 {
+        let answer = second.create("there").await;
+        if answer.succeeded() {
+            made = true;
+            break;
+        }
+        // The next owner has not seen it yet, and offers the other one.
+        assert_eq!(answer.outcome(), Some("not_delivered"), "{answer:?}");
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(made);
+    assert_eq!(rig.editor().report().objects_created.len(), 1);
+    assert_eq!(other.report().objects_created.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_cannot_prove_whose_it_is_gets_no_messages_and_calls_say_so() {
+    let rig = Rig::new(Leg::Hub).await;
+    let first = rig.server().await;
+    // As another user's: it has another folder for secrets.
+    let elsewhere = Folder::new();
+    let mut second = rig.server_with(&[], elsewhere.path()).await;
+    second
+        .says("could not prove that the same user runs it")
+        .await;
+    assert_eq!(rig.get("/health").await.unwrap()["websocket_clients"], 0);
+    assert!(
+        !second
+            .client
+            .peer()
+            .list_all_tools()
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let answer = second.create("nowhere").await;
+    assert_eq!(answer.outcome(), Some("not_delivered"));
+    assert_eq!(answer.value["cause"], "port_taken", "{answer:?}");
+    assert!(answer.text.contains("could not prove"), "{answer:?}");
+    // Once the port is free it is an owner like any other, and its client notices nothing.
+    first.kill().await;
+    second.says("the port is free").await;
+    let editor = Editor::spawn(
+        &format!("ws://127.0.0.1:{}/hub/plugin", rig.port),
+        Options::default(),
+    );
+    editor.connected().await;
+    assert!(second.create("here").await.succeeded());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_on_the_port_is_named_and_the_port_is_taken_when_it_is_free() {
+    let rig = Rig::new(Leg::Hub).await;
+    let stranger = std::net::TcpListener::bind(("127.0.0.1", rig.port)).unwrap();
+    let mut server = rig.server().await;
+    server.says("is held by").await;
+    let answer = server.create("nowhere").await;
+    assert_eq!(answer.value["cause"], "port_taken", "{answer:?}");
+    if cfg!(target_os = "linux") {
+        let process = format!("(process {})", std::process::id());
+        assert!(answer.text.contains(&process), "{answer:?}");
+    }
+    drop(stranger);
+    let editor = Editor::spawn(
+        &format!("ws://127.0.0.1:{}/hub/plugin", rig.port),
+        Options::default(),
+    );
+    editor.connected().await;
+    assert!(server.create("here").await.succeeded());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_by_websocket_has_to_pass_the_guard_too() {
+    let rig = Rig::new(Leg::Hub).await;
+    let _server = rig.server().await;
+    let upgrade = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    let page = ("Origin", "https://app.example");
+    let from_page: Vec<_> = upgrade.iter().copied().chain([page]).collect();
+    let text = request("GET /mcp", rig.port, &from_page, "");
+    let refused = exchange_at("127.0.0.1", rig.port, &text).await;
+    assert_eq!(refused.status, 403);
+    let mut client =
+        mcp_transport_ws::WsConnector::new(&format!("ws://127.0.0.1:{}/mcp", rig.port));
+    let link = mcp_transport_core::Connector::connect(&mut client)
+        .await
+        .unwrap();
+    let client = Client::legacy(link.typed()).await;
+    assert!(!client.peer().list_all_tools().await.unwrap().is_empty());
+}
