@@ -26,10 +26,7 @@ impl Broker {
     pub fn attach(&mut self, now: Instant, who: Attachment) -> Result<Granted, Refused> {
         self.handle_timeout(now);
         if self.shut {
-            return Err(Refused::new(
-                Word::ShuttingDown,
-                "the broker is ending; attach to the next one",
-            ));
+            return Err(ending());
         }
         if self.moved {
             let mut refused = Refused::new(
@@ -104,12 +101,16 @@ impl Broker {
     /// The lease of this name.
     ///
     /// # Errors
-    /// [`Word::LeaseOver`], with why.
+    /// [`Word::LeaseOver`], with why; [`Word::ShuttingDown`] if it ended with the broker.
     pub fn lease(&self, name: &str) -> Result<Lease, Refused> {
         if let Some(seat) = self.seat.as_ref().filter(|seat| seat.name == name) {
             return Ok(seat.lease);
         }
-        let reason = self.past.end(name).map_or("unknown", End::word);
+        let end = self.past.end(name);
+        if end == Some(End::BrokerEnds) {
+            return Err(ending());
+        }
+        let reason = end.map_or("unknown", End::word);
         let mut refused = Refused::new(
             Word::LeaseOver,
             format!("this lease is over ({reason}); attach again"),
@@ -273,4 +274,9 @@ impl Broker {
             None => self.timers.clear(Timer::Lease),
         }
     }
+}
+
+fn ending() -> Refused {
+    let text = "the broker is ending; attach to the next one";
+    Refused::new(Word::ShuttingDown, text)
 }

@@ -6,8 +6,8 @@
 
 use super::http::{Caller, Connection, Dial};
 use super::hub::Hub;
+use super::supervisor::Supervisor;
 use super::token::TokenSource;
-use crate::launch::Launch;
 use crate::native::{Attach, Attached, Host, PROTOCOL};
 use http::HeaderValue;
 use mcp_transport_core::{Connector, Error, ErrorKind, memory};
@@ -33,7 +33,7 @@ pub(super) struct Origin {
     /// The wait that the host itself announced, in milliseconds; 0 for none.
     pub(super) gap: Arc<AtomicU64>,
     /// Finds the broker or starts it before each attach.
-    pub(super) launch: Option<Launch>,
+    pub(super) supervisor: Option<Arc<Supervisor>>,
 }
 
 /// A lease, and the connection that it was granted on.
@@ -83,14 +83,23 @@ impl Connector for Leases {
 
 impl Origin {
     /// Attaches; while the broker has a host that it is not sure of, it says when to ask again, and
-    /// is asked then: mostly that one is a former life of ours which has just been killed.
+    /// is asked then: mostly that one is a former life of ours which has just been killed. A broker
+    /// that was killed before it granted the lease is started again.
     async fn attach_when_free(&self, reason: &str) -> Result<Granted, Error> {
         let mut left = ASK_AGAIN;
         loop {
+            if let Some(supervisor) = &self.supervisor {
+                supervisor.launch.ensure().await?;
+            }
             let error = match self.attach(reason).await {
                 Err(error) => error,
                 granted => return granted,
             };
+            if let Some(supervisor) = &self.supervisor {
+                if supervisor.starts_another(&error).await {
+                    continue;
+                }
+            }
             match error.retry_after() {
                 Some(wait) if wait <= left => {
                     tokio::time::sleep(wait).await;
@@ -102,9 +111,6 @@ impl Origin {
     }
 
     async fn attach(&self, reason: &str) -> Result<Granted, Error> {
-        if let Some(launch) = &self.launch {
-            launch.ensure().await?;
-        }
         let mut caller = Caller {
             dial: Arc::clone(&self.dial),
             authority: self.authority.clone(),

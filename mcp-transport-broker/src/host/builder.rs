@@ -9,8 +9,10 @@ use super::attach::{Leases, Origin};
 use super::carried::{Carried, CarriedCall};
 use super::http::{Bytestream, Dial};
 use super::hub::Hub;
+use super::link::Link;
 use super::listener::{BrokerListener, Handle};
 use super::random;
+use super::supervisor::Supervisor;
 use super::task::Task;
 use super::token::TokenSource;
 use crate::launch::Launch;
@@ -196,6 +198,7 @@ impl Builder {
         let dial = self.dial.unwrap_or_else(|| tcp(address, port));
         let (granted, gap) = (Arc::new(Mutex::new(None)), Arc::new(AtomicU64::new(0)));
         let instance = host.instance.clone();
+        let supervisor = self.launch.map(Supervisor::new).map(Arc::new);
         let origin = Origin {
             dial,
             authority,
@@ -206,7 +209,7 @@ impl Builder {
             tunnel: self.tunnel,
             hub: Arc::clone(&hub),
             gap: Arc::clone(&gap),
-            launch: self.launch,
+            supervisor: supervisor.clone(),
         };
         let leases = Leases::new(origin, Arc::clone(&granted));
         let dialer = Dialer::new(leases).retry(patient(self.retry, Arc::clone(&gap)));
@@ -215,9 +218,14 @@ impl Builder {
         let handle = Handle::new(orders, dialer.wake(), dialer.watch());
         let task = Task {
             hub: Arc::clone(&hub),
-            dialer,
-            granted,
-            token,
+            link: Link {
+                hub: Arc::clone(&hub),
+                dialer,
+                granted,
+                token,
+                supervisor,
+                suspected: None,
+            },
             gap,
             instance,
             orders: ordered,

@@ -8,10 +8,12 @@
 //! ```
 //!
 //! Pure: `state` (which ticket is whose, and what is said of it when the host goes), `lanes` (which
-//! connection does what), `wire`, `refusal`, `address`. Shells: `task` (one lease after the other),
-//! `lease` (one of them), `attach`, `http`, `hub` (the lock).
+//! connection does what), `wire`, `refusal`, `address`, `allowance` (how often a broker is started).
+//! Shells: `task` (one lease after the other), `lease` (one of them), `attach`, `supervisor`, `http`,
+//! `hub` (the lock).
 
 mod address;
+mod allowance;
 mod attach;
 mod builder;
 mod carried;
@@ -20,10 +22,12 @@ mod http;
 mod hub;
 mod lanes;
 mod lease;
+mod link;
 mod listener;
 mod random;
 mod refusal;
 mod state;
+mod supervisor;
 mod task;
 mod token;
 mod wire;

@@ -20,6 +20,7 @@ pub(super) fn error(status: u16, body: &[u8]) -> Error {
             // A broker that was started anew knows no lease.
             _ => ErrorKind::Disconnected,
         },
+        Word::ShuttingDown => ErrorKind::Evicted(EvictionReason::ShuttingDown),
         _ => ErrorKind::from_http_status(status, retry_after),
     };
     Error::new(kind).context(text(refused))
@@ -88,7 +89,7 @@ mod tests {
                 Reconnect::OnWake,
             ),
             (refused(Word::Busy, |_| {}), Reconnect::Schedule),
-            (refused(Word::ShuttingDown, |_| {}), Reconnect::Schedule),
+            (refused(Word::ShuttingDown, |_| {}), Reconnect::Later),
             (over("superseded"), Reconnect::Standby),
             (over("stale"), Reconnect::Schedule),
             (over("unknown"), Reconnect::Schedule),

@@ -4,19 +4,17 @@
     reason = "a shell: it waits for leases, orders and deadlines"
 )]
 
-use super::attach::{Granted, Leases};
 use super::carried::Carried;
 use super::hub::Hub;
 use super::lease::Lease;
+use super::link::Link;
 use super::state::Output;
-use super::token::TokenSource;
 use crate::native::DetachReason;
-use mcp_transport_core::dial::Dialer;
-use mcp_transport_core::{Error, ErrorKind, EvictionReason, State};
+use mcp_transport_core::{Error, ErrorKind, EvictionReason};
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -42,9 +40,7 @@ pub(super) enum Order {
 
 pub(super) struct Task {
     pub(super) hub: Arc<Hub>,
-    pub(super) dialer: Dialer<Leases>,
-    pub(super) granted: Arc<Mutex<Option<Granted>>>,
-    pub(super) token: TokenSource,
+    pub(super) link: Link,
     pub(super) gap: Arc<AtomicU64>,
     pub(super) instance: String,
     pub(super) orders: mpsc::Receiver<Order>,
@@ -52,16 +48,13 @@ pub(super) struct Task {
     pub(super) alive: oneshot::Receiver<Infallible>,
 }
 
-/// How often a token file is looked at while only a change of it can help.
-const GLANCE: Duration = Duration::from_secs(1);
-
 impl Task {
     pub(super) async fn run(mut self) {
         let mut lease = None;
         loop {
             let ended = match &mut lease {
                 None => tokio::select! {
-                    connected = connect(&mut self.dialer, &self.granted, &self.token, &self.hub) => {
+                    connected = self.link.connect() => {
                         match connected {
                             Ok(new) => {
                                 lease = Some(new);
@@ -105,7 +98,7 @@ impl Task {
     fn lost(&mut self, error: &Error) {
         tracing::debug!(%error, "the lease ended");
         self.hub.touch(|state| state.lost(error));
-        self.dialer.ended(error);
+        self.link.lost(error);
     }
 
     async fn reload(&mut self, lease: Option<Lease>, gap: Duration) {
@@ -117,7 +110,7 @@ impl Task {
         self.hub.touch(|state| state.drain(false));
         let reloading = ErrorKind::Evicted(EvictionReason::Reloading);
         let error = Error::new(reloading).context("announced by the host itself");
-        self.dialer.ended(&error);
+        self.link.ended(&error);
     }
 
     async fn carry(&mut self, lease: Option<Lease>, gap: Duration) -> Carried {
@@ -158,14 +151,10 @@ impl Task {
                 {
                     return;
                 }
-                None => {
-                    let connected =
-                        connect(&mut self.dialer, &self.granted, &self.token, &self.hub);
-                    match connected.await {
-                        Ok(new) => *lease = Some(new),
-                        Err(_) => return,
-                    }
-                }
+                None => match self.link.connect().await {
+                    Ok(new) => *lease = Some(new),
+                    Err(_) => return,
+                },
             }
         }
     }
@@ -173,37 +162,8 @@ impl Task {
     fn close(&mut self) {
         let closed = Error::new(ErrorKind::Closed);
         self.hub.touch(|state| state.close(closed.clone()));
-        self.dialer.close(closed);
+        self.link.close(closed);
     }
-}
-
-async fn connect(
-    dialer: &mut Dialer<Leases>,
-    granted: &Mutex<Option<Granted>>,
-    token: &TokenSource,
-    hub: &Arc<Hub>,
-) -> Result<Lease, Error> {
-    let (wake, state) = (dialer.wake(), dialer.watch());
-    let changed = async {
-        loop {
-            time::sleep(GLANCE).await;
-            let waits = matches!(&*state.borrow(), State::Waiting { delay: None, .. });
-            if waits && token.has_changed() {
-                wake.wake();
-            }
-        }
-    };
-    tokio::select! {
-        connected = dialer.connect() => connected.map(drop)?,
-        () = changed => {}
-    }
-    let granted = granted
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
-    let granted = granted.ok_or_else(|| Error::new(ErrorKind::Closed))?;
-    dialer.established();
-    Ok(Lease::new(granted, Arc::clone(hub)))
 }
 
 async fn order(

@@ -162,6 +162,11 @@ impl Launch {
         }
     }
 
+    /// Whether nobody has the port.
+    pub(crate) async fn is_free(&self) -> bool {
+        matches!(probe::ask(self.config.port).await, Asked::Nobody)
+    }
+
     /// Finds a broker or starts one. Where one runs, this costs one small request.
     ///
     /// # Errors

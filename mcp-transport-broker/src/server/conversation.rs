@@ -27,6 +27,10 @@ use tokio::time::timeout;
 const LINGER: Duration = Duration::from_millis(500);
 const LINGER_BYTES: usize = 1024 * 1024;
 
+/// How long a host's pull may be on its way. Were its connection closed meanwhile, the host would
+/// take an end in order for a crash, and start another broker at once.
+const ON_ITS_WAY: Duration = Duration::from_millis(50);
+
 /// Serves a connection until it ends.
 pub(super) async fn converse(shared: Arc<Shared>, mut stream: TcpStream) {
     let conn = Conn::new(shared.hub().clone());
@@ -60,12 +64,22 @@ pub(super) async fn converse(shared: Arc<Shared>, mut stream: TcpStream) {
     }
 }
 
-/// Waits until a quiet connection is to end: after a newer broker has taken over. A host's stays
-/// for as long as its lease, which has answers to bring.
+/// Waits until a quiet connection is to end: after a newer broker has taken over, or with this one.
+/// A host's stays for as long as its lease, which has answers to bring, and is then told why it is
+/// over.
 async fn leaves(shared: &Shared, conn: &Conn) {
     shared.leaves().await;
     if conn.is_a_hosts() {
         shared.hub().left().await;
+        tokio::time::sleep(ON_ITS_WAY).await;
+    }
+}
+
+/// Waits until the broker ends and whoever is quiet has nothing to be told.
+async fn stops(shared: &Shared, conn: &Conn) {
+    shared.stopped().await;
+    if conn.is_a_hosts() {
+        tokio::time::sleep(ON_ITS_WAY).await;
     }
 }
 
@@ -115,7 +129,7 @@ async fn serve(shared: &Arc<Shared>, conn: &Arc<Conn>, stream: TcpStream, early:
         .max_buf_size(MAX_HEAD)
         .serve_connection(wire, service);
     let mut timer = pin!(tokio::time::sleep(HEAD_TIMEOUT));
-    let mut stopped = pin!(shared.stopped());
+    let mut stopped = pin!(stops(shared, conn));
     let mut killed = pin!(conn.killed());
     let mut stopping = false;
     let ended = std::future::poll_fn(|cx| {

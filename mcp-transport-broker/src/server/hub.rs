@@ -378,13 +378,13 @@ impl Hub {
     /// Answers everybody.
     pub(super) fn shut_down(&self) {
         self.touch(|state, now| {
+            // The host hears of the end before it is given what follows from it, or it would pull
+            // again from nobody.
+            state.seats.end_all();
             state.broker.shut_down(now);
         });
         // What was settled has gone into its outboxes; what remains open, ends.
-        self.touch(|state, _| {
-            state.outboxes.clear();
-            state.seats.end_all();
-        });
+        self.touch(|state, _| state.outboxes.clear());
     }
 
     /// Where the host that is attached takes upgrades.

@@ -119,6 +119,78 @@ async fn a_host_that_launches_its_broker_has_it_back_when_it_is_killed() {
 }
 
 #[tokio::test]
+async fn a_broker_that_is_killed_again_and_again_is_started_at_once_and_not_by_the_retry_schedule()
+{
+    let rig = Rig::new("again");
+    let host = BrokerListener::launched(rig.launch()).attach().unwrap();
+    let mut state = host.watch();
+    let seen = tokio::spawn({
+        let mut state = host.watch();
+        async move {
+            let mut waits = Vec::new();
+            while state.changed().await.is_ok() {
+                if let waiting @ State::Waiting { .. } = &*state.borrow_and_update() {
+                    waits.push(format!("{waiting:?}"));
+                }
+            }
+            waits
+        }
+    });
+    state.wait_for(State::is_connected).await.unwrap();
+    let mut pid = rig.launch().find().await.unwrap().unwrap().pid();
+    for _ in 0..4 {
+        rig::kill(pid);
+        // By the schedule, the fourth would wait for 5 s: the line only keeps the test from hanging.
+        let back = tokio::time::timeout(Duration::from_secs(5), rig.another_than(pid)).await;
+        pid = back.expect("the port is back");
+        state.wait_for(State::is_connected).await.unwrap();
+    }
+    host.handle().shut_down(Duration::from_secs(1)).await;
+    drop((host, state));
+    let waits = seen.await.unwrap();
+    assert!(waits.is_empty(), "{waits:?}");
+}
+
+// A shell script stands in for the broker.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_program_that_dies_at_once_is_started_as_seldom_as_the_schedule_says() {
+    use std::os::unix::fs::PermissionsExt;
+    let rig = Rig::new("dies");
+    std::fs::create_dir_all(rig.folder()).unwrap();
+    let (program, starts) = (rig.folder().join("dies"), rig.folder().join("starts"));
+    let script = format!("#!/bin/sh\necho started >>'{}'\nexit 1\n", starts.display());
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let launch = rig.launch().program(Program::At(program));
+    let host = BrokerListener::launched(launch).attach().unwrap();
+    let second = Duration::from_secs(1);
+    let is_waiting = |state: &State| matches!(state, State::Waiting { delay: Some(delay), .. } if *delay >= second);
+    host.watch().wait_for(is_waiting).await.unwrap();
+    let starts = std::fs::read_to_string(starts).unwrap();
+    assert_eq!(
+        starts.lines().count(),
+        2,
+        "at once, once more, and then later"
+    );
+}
+
+#[tokio::test]
+async fn a_broker_that_is_told_to_stop_is_not_started_again_at_once() {
+    let rig = Rig::new("stopped");
+    let host = BrokerListener::launched(rig.launch()).attach().unwrap();
+    let mut state = host.watch();
+    state.wait_for(State::is_connected).await.unwrap();
+    let broker = rig.launch().find().await.unwrap().unwrap();
+    broker.stop().await.unwrap();
+    let next = state.wait_for(|state| !state.is_connected()).await.unwrap();
+    assert!(
+        matches!(&*next, State::Waiting { delay: Some(delay), .. } if *delay >= Duration::from_secs(5)),
+        "{next:?}"
+    );
+}
+
+#[tokio::test]
 async fn one_whose_host_does_not_come_back_ends_by_itself() {
     let rig = Rig::new("orphan");
     let launch = rig

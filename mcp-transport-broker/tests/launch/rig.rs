@@ -55,6 +55,19 @@ impl Rig {
         found.is_some_and(|broker| broker.pid() == pid)
     }
 
+    /// Which process answers, as soon as it is not this one.
+    pub(super) async fn another_than(&self, pid: u32) -> u32 {
+        loop {
+            // Whoever is being killed may answer in parts.
+            if let Ok(Some(broker)) = self.launch().find().await {
+                if broker.pid() != pid {
+                    return broker.pid();
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     pub(super) fn flags(&self) -> Vec<String> {
         let mut config = RunConfig::default();
         config.port = self.port;

@@ -68,6 +68,8 @@ pub struct Dialer<C> {
 #[derive(Clone, Debug)]
 enum Plan {
     Dial,
+    /// Dial, for the peer of the last connection is gone, too.
+    Renew,
     /// `None`: until woken.
     Wait(Option<Instant>),
     End(Error),
@@ -126,7 +128,8 @@ impl<C: Connector> Dialer<C> {
                     }
                     self.plan = Plan::Dial;
                 }
-                Plan::Dial => {
+                Plan::Dial | Plan::Renew => {
+                    self.plan = Plan::Dial;
                     self.publish(State::Connecting);
                     match self.dial().await {
                         Ok(transport) => return Ok(transport),
@@ -153,8 +156,22 @@ impl<C: Connector> Dialer<C> {
     /// The connection is over, or its handshake failed: publishes what follows, which the next
     /// [`connect`](Self::connect) does.
     pub fn ended(&mut self, cause: &Error) {
-        self.woken.forget();
+        // A wake since `renew` came after the connection.
+        if !matches!(self.plan, Plan::Renew) {
+            self.woken.forget();
+        }
         self.file(cause);
+    }
+
+    /// The connection is over, and so is its peer, which whoever calls this starts anew with the
+    /// next dial: publishes [`State::Connecting`], and that dial is at once and uses up no step of
+    /// the schedule. The caller bounds how often; if it turns out that the peer is there after all,
+    /// [`ended`](Self::ended) says so.
+    pub fn renew(&mut self) {
+        self.woken.forget();
+        self.schedule.renewed(now());
+        self.plan = Plan::Renew;
+        self.publish(State::Connecting);
     }
 
     /// There will be no further dial: publishes [`State::Closed`].

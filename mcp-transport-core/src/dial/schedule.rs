@@ -86,14 +86,7 @@ impl Schedule {
 
     /// A dial failed, or the connection is over: says what follows.
     pub fn ended(&mut self, now: Instant, cause: &Error) -> Next {
-        let alive = self
-            .since
-            .take()
-            .map(|since| now.saturating_duration_since(since));
-        if alive.is_some_and(|alive| alive >= Self::PROOF) {
-            self.step = 0;
-            self.failures = 0;
-        }
+        self.judge(now);
         self.failures = self.failures.saturating_add(1);
         match cause.kind().reconnect() {
             Reconnect::Schedule => self.wait(cause.retry_after()),
@@ -110,6 +103,24 @@ impl Schedule {
     /// How many endings there were since a connection last proved itself.
     pub const fn failures(&self) -> u32 {
         self.failures
+    }
+
+    /// The connection is over, and so is its peer: that says nothing against the next one, and uses
+    /// up no step. Whoever dials now bounds by itself how often.
+    pub fn renewed(&mut self, now: Instant) {
+        self.judge(now);
+    }
+
+    /// Starts over if the connection proved itself.
+    fn judge(&mut self, now: Instant) {
+        let alive = self
+            .since
+            .take()
+            .map(|since| now.saturating_duration_since(since));
+        if alive.is_some_and(|alive| alive >= Self::PROOF) {
+            self.step = 0;
+            self.failures = 0;
+        }
     }
 
     fn wait(&mut self, asked: Option<Duration>) -> Next {

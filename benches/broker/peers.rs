@@ -1,17 +1,6 @@
-//! A call through the broker, beside the same call to a server that answers at once.
-//!
-//! `cargo bench -p benches --bench broker`. Read the ratio to `direct`, which is hyper alone: what a broker, a host and two
-//! more sockets cost. After each run the broker's own processor time per call is printed (Linux). `funplay` is a plugin as it
-//! is installed: one call at a time, a connection for each request.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a bench reads the clock, and owns its threads"
-)]
+//! Who is called: a server, a broker, and its hosts.
 
 use bytes::Bytes;
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures::{SinkExt, StreamExt};
 use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
@@ -24,18 +13,22 @@ use mcp_transport_core::{Listener, Message};
 use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use std::time::Duration;
 
 const TOKEN: &str = "a-token-of-this-bench";
-const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"hello"},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
 const ANSWER: &str =
     r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"hello"}]}}"#;
 
+/// A tool whose answer has 8 MiB.
+pub(crate) const LARGE: &str = "large";
+
+fn large() -> String {
+    ANSWER.replace("hello", &"x".repeat(8 * 1024 * 1024))
+}
+
 /// A thread with a runtime of its own, for as long as the bench runs; what it says first is where it listens, and which thread
 /// it is.
-fn alone<F>(run: impl FnOnce(mpsc::Sender<u16>) -> F + Send + 'static) -> Peer
+pub(crate) fn alone<F>(run: impl FnOnce(mpsc::Sender<u16>) -> F + Send + 'static) -> Peer
 where
     F: Future<Output = ()>,
 {
@@ -56,14 +49,14 @@ where
     }
 }
 
-struct Peer {
-    port: u16,
+pub(crate) struct Peer {
+    pub(crate) port: u16,
     thread: std::path::PathBuf,
 }
 
 impl Peer {
     /// The processor time that its thread has had.
-    fn processor(&self) -> Duration {
+    pub(crate) fn processor(&self) -> Duration {
         let text = std::fs::read_to_string(self.thread.join("schedstat")).unwrap_or_default();
         let nanos = text.split(' ').next().and_then(|first| first.parse().ok());
         Duration::from_nanos(nanos.unwrap_or_default())
@@ -71,7 +64,7 @@ impl Peer {
 }
 
 /// hyper, and an answer at once.
-fn direct() -> Peer {
+pub(crate) fn direct() -> Peer {
     alone(|say| async move {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
             .await
@@ -95,7 +88,7 @@ fn direct() -> Peer {
     })
 }
 
-fn broker(dialects: Vec<Dialect>) -> Peer {
+pub(crate) fn broker(dialects: Vec<Dialect>) -> Peer {
     alone(move |say| async move {
         let mut config = ServerConfig::new(TOKEN).unwrap();
         config.dialects = dialects;
@@ -106,7 +99,7 @@ fn broker(dialects: Vec<Dialect>) -> Peer {
 }
 
 /// A host of the native dialect, in a thread of its own.
-fn native_host(port: u16) {
+pub(crate) fn native_host(port: u16) {
     alone(move |say| async move {
         let url = format!("http://127.0.0.1:{port}");
         let mut clients = BrokerListener::attach(&url, TOKEN).unwrap();
@@ -116,10 +109,21 @@ fn native_host(port: u16) {
             .await
             .unwrap();
         say.send(0).unwrap();
+        let large = Bytes::from(large());
         while let Ok(mut client) = clients.accept().await {
+            let large = large.clone();
             tokio::spawn(async move {
                 while let Some(Ok(message)) = client.next().await {
-                    if message.id().is_some() && client.send(Message::from(ANSWER)).await.is_err() {
+                    if message.id().is_none() {
+                        continue;
+                    }
+                    let is_large = message.params().is_some_and(|it| it.contains(LARGE));
+                    let answer = if is_large {
+                        Message::from(large.clone())
+                    } else {
+                        Message::from(ANSWER)
+                    };
+                    if client.send(answer).await.is_err() {
                         return;
                     }
                 }
@@ -129,7 +133,7 @@ fn native_host(port: u16) {
 }
 
 /// A plugin as it is installed: pull, run, push, and a connection for each.
-fn plugin(port: u16) {
+pub(crate) fn plugin(port: u16) {
     let ask = move |head: String, body: &str| {
         let stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -172,101 +176,3 @@ fn plugin(port: u16) {
         }
     });
 }
-
-/// One connection's calls, one after the other.
-async fn calls(port: u16, count: u64) {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    stream.set_nodelay(true).unwrap();
-    let request = format!(
-        "POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: echo\r\nContent-Length: {}\r\n\r\n{CALL}",
-        CALL.len()
-    );
-    let mut buffer = Vec::with_capacity(4096);
-    for _ in 0..count {
-        stream.write_all(request.as_bytes()).await.unwrap();
-        buffer.clear();
-        while !is_whole(&buffer) {
-            assert!(stream.read_buf(&mut buffer).await.unwrap() > 0, "the end");
-        }
-        assert!(
-            buffer.starts_with(b"HTTP/1.1 200"),
-            "{}",
-            String::from_utf8_lossy(&buffer)
-        );
-    }
-}
-
-fn is_whole(buffer: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(buffer);
-    let Some((head, body)) = text.split_once("\r\n\r\n") else {
-        return false;
-    };
-    let length = head.to_ascii_lowercase().lines().find_map(|line| {
-        line.strip_prefix("content-length: ")
-            .and_then(|length| length.parse::<usize>().ok())
-    });
-    length.is_some_and(|length| body.len() >= length)
-}
-
-fn load(port: u16, connections: u64, count: u64) -> Duration {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let start = Instant::now();
-        let mut all = tokio::task::JoinSet::new();
-        for number in 0..connections {
-            let extra = u64::from(number < count % connections);
-            all.spawn(calls(port, count / connections + extra));
-        }
-        all.join_all().await;
-        start.elapsed()
-    })
-}
-
-fn through_the_broker(c: &mut Criterion) {
-    let direct = direct();
-    let native = broker(vec![Dialect::Native]);
-    native_host(native.port);
-    let funplay = broker(vec![Dialect::Funplay]);
-    plugin(funplay.port);
-    let peers = [
-        ("direct", &direct),
-        ("native", &native),
-        ("funplay", &funplay),
-    ];
-    let mut group = c.benchmark_group("call");
-    group.throughput(Throughput::Elements(1));
-    for connections in [1, 8, 64] {
-        for (name, peer) in peers {
-            let (mut spent, mut made) = (Duration::ZERO, 0);
-            group.bench_function(BenchmarkId::new(name, connections), |bench| {
-                bench.iter_custom(|count| {
-                    let before = peer.processor();
-                    let took = load(peer.port, connections, count);
-                    spent += peer.processor() - before;
-                    made += count;
-                    took
-                });
-            });
-            if made > 0 {
-                let each = spent.as_secs_f64() * 1e6 / made as f64;
-                println!(
-                    "{name}/{connections}: {each:.1} us of processor time per call in its thread"
-                );
-            }
-        }
-    }
-    group.finish();
-}
-
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(3));
-    targets = through_the_broker
-}
-criterion_main!(benches);
