@@ -5,7 +5,7 @@ mod log;
 mod mono;
 mod signals;
 
-use crate::launch::{Launch, LaunchError, Launched};
+use crate::launch::{Files, Launch, LaunchError, Launched};
 use crate::run::{self, RunConfig, Running};
 use args::{Cli, Subcommands};
 use clap::Parser;
@@ -101,11 +101,13 @@ fn stand_in(call: Mono) -> ExitCode {
                 return ExitCode::from(2);
             }
             let folder = program.parent().unwrap_or_else(|| Path::new("."));
+            let state_dir = folder.join("mcp-broker");
             let config = RunConfig {
                 port,
                 dialects: vec![run::Dialect::Funplay],
-                log_file: Some(folder.join("mcp-broker.log")),
-                state_dir: Some(folder.join("mcp-broker")),
+                // Where it goes with the other files.
+                log_file: Some(Files::new(&state_dir, port).log),
+                state_dir: Some(state_dir),
                 ..RunConfig::default()
             };
             let log = log::start(config.log_file.as_deref());

@@ -73,10 +73,15 @@ impl Record {
         write_private(&files.record, &text)
     }
 
+    /// Whether the files are this one's, and not already those of who came after.
+    pub(crate) fn is_kept_in(&self, files: &Files) -> bool {
+        Self::read(files).as_ref() == Some(self)
+    }
+
     /// Removes the files if they are this one's, and not already those of who came after. The log
     /// and the token go with the record.
     pub fn remove(&self, files: &Files) {
-        if Self::read(files).as_ref() != Some(self) {
+        if !self.is_kept_in(files) {
             return;
         }
         for path in [

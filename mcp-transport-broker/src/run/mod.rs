@@ -16,7 +16,7 @@ pub use config::{DEFAULT_PORT, Dialect, RunConfig};
 pub use error::RunError;
 
 use crate::launch::{Files, Record, default_state_dir, read_or_make_token, read_token};
-use crate::server::{Server, ServerConfig, ServerHandle};
+use crate::server::{Server, ServerConfig, ServerHandle, catalogue};
 use mcp_transport_core::loopback::Loopback;
 use std::io;
 use std::path::PathBuf;
@@ -36,6 +36,7 @@ const END: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct Running {
     server: Server,
+    state_dir: PathBuf,
     files: Files,
     record: Record,
     /// An editor's own record of its broker, and what we wrote there.
@@ -100,10 +101,11 @@ impl Running {
         record.write(&files)?;
         let server = Server::on(
             listener,
-            server_config(config, &token)?.state_dir(state_dir),
+            server_config(config, &token)?.state_dir(&state_dir),
         );
         Ok(Self {
             server,
+            state_dir,
             files,
             record,
             editors: None,
@@ -128,9 +130,10 @@ impl Running {
         self.server.handle()
     }
 
-    /// Serves until `until`, or until somebody who may says so; then everybody who waits gets an
-    /// answer, and neither the port nor a file of this process stays: only the catalogue, for the
-    /// next.
+    /// Serves until `until`, or until somebody who may says so, or its host has gone for good; then
+    /// everybody who waits gets an answer, and neither the port nor a file of this process stays.
+    /// After `until`, which is the system's word and not the user's, the catalogue does, as after a
+    /// crash: for the next broker, which may be there before its host.
     ///
     /// # Cancel safety
     /// Dropping the future ends the server at once, and leaves the files.
@@ -138,15 +141,19 @@ impl Running {
         let handle = self.server.handle();
         let serve = self.server.serve();
         tokio::pin!(serve);
-        tokio::select! {
-            () = &mut serve => {}
+        let is_over = tokio::select! {
+            () = &mut serve => true,
             () = until => {
                 tokio::join!(handle.shut_down(END), serve);
+                false
             }
-        }
+        };
         if handle.has_moved() {
             // The files are the newer one's, even those that it has not written yet.
             return;
+        }
+        if is_over && self.record.is_kept_in(&self.files) {
+            catalogue::remove(&self.state_dir, self.record.port);
         }
         self.record.remove(&self.files);
         if let Some((path, text)) = self.editors {

@@ -5,10 +5,11 @@
 )]
 
 use crate::broker::Snapshot;
+use std::convert::Infallible;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// A catalogue that is larger than this is not kept: 16 MiB.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -70,13 +71,38 @@ fn newest(directory: &Path, prefix: &str) -> Option<PathBuf> {
     newest.map(|(_, file)| file)
 }
 
-/// Writes each catalogue that comes, until nobody is there to change it.
+/// Removes what was kept on this port, also what a crash left half written.
+pub(crate) fn remove(directory: &Path, port: u16) {
+    let prefix = prefix(port);
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(&prefix) {
+            continue;
+        }
+        if let Err(error) = fs::remove_file(entry.path()) {
+            let path = entry.path();
+            tracing::warn!(path = %path.display(), %error, "a catalogue could not be removed");
+        }
+    }
+}
+
+/// Writes each catalogue that comes, until the server has ended; then nothing is being written any
+/// more.
 pub(super) async fn keep(
     directory: PathBuf,
     port: u16,
     mut catalogue: watch::Receiver<Option<Snapshot>>,
+    mut ended: oneshot::Receiver<Infallible>,
 ) {
-    while catalogue.changed().await.is_ok() {
+    loop {
+        tokio::select! {
+            biased;
+            changed = catalogue.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+            _ = &mut ended => return,
+        }
         let Some(snapshot) = catalogue.borrow_and_update().clone() else {
             continue;
         };

@@ -32,7 +32,7 @@
 mod accept;
 mod answer;
 mod body;
-mod catalogue;
+pub(crate) mod catalogue;
 mod clients;
 mod config;
 mod conn;
@@ -68,7 +68,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// How long [`Server::serve`] takes to end at most, once it is told to: 2 s.
 pub const DRAIN: Duration = Duration::from_secs(2);
@@ -186,12 +186,11 @@ impl<B: Bind> Server<B> {
         let hub = shared.hub().clone();
         let mut side = tokio::task::JoinSet::new();
         side.spawn(hub.clone().keep_time());
+        let (serving, ended) = oneshot::channel();
+        let mut keeper = tokio::task::JoinSet::new();
         if let Some(directory) = shared.config.state_dir.clone() {
-            side.spawn(catalogue::keep(
-                directory,
-                listener.local_port(),
-                hub.catalogue(),
-            ));
+            let port = listener.local_port();
+            keeper.spawn(catalogue::keep(directory, port, hub.catalogue(), ended));
         }
         let asked_to_stop = {
             let handle = handle.clone();
@@ -236,6 +235,9 @@ impl<B: Bind> Server<B> {
         let drained = async { while connections.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(DRAIN, drained).await;
         connections.shutdown().await;
+        drop(serving);
+        let kept = async { while keeper.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(DRAIN, kept).await;
         handle.ended.send_replace(true);
     }
 }

@@ -10,6 +10,7 @@
 )]
 
 mod rig;
+mod traces;
 
 use mcp_transport_broker::host::BrokerListener;
 use mcp_transport_broker::launch::{LaunchError, Program};

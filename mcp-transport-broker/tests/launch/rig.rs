@@ -49,6 +49,15 @@ impl Rig {
             .program(Program::At(BINARY.into()))
     }
 
+    /// The names of what lies in the folder.
+    pub(super) fn files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.folder);
+        let entries = entries.into_iter().flatten().flatten();
+        entries
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect()
+    }
+
     /// Whether this very process answers as the broker of the port.
     pub(super) async fn is_served_by(&self, pid: u32) -> bool {
         let found = self.launch().find().await.unwrap();
