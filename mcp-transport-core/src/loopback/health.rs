@@ -1,12 +1,16 @@
 #![expect(
     clippy::disallowed_methods,
-    reason = "a shell: people want to know when it failed"
+    reason = "a shell: people want to know when it failed, but not every time"
 )]
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use tokio::sync::watch;
+
+use super::telling::{Telling, What};
+use super::{V4, V6};
 
 /// How the two families of a [`Loopback`](super::Loopback) are.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -75,27 +79,32 @@ impl Failure {
     }
 }
 
-pub(super) fn board() -> (watch::Sender<Health>, Reporter, Reporter) {
+pub(super) fn board(port: u16) -> (watch::Sender<Health>, Reporter, Reporter) {
     let (health, _) = watch::channel(Health::default());
-    let v4 = Reporter {
+    let reporter = |ip, family| Reporter {
         health: health.clone(),
-        name: "127.0.0.1",
-        family: |all| &mut all.v4,
+        address: SocketAddr::new(ip, port),
+        family,
+        telling: Telling::default(),
+        is_down: false,
+        is_absent: false,
     };
-    let v6 = Reporter {
-        health: health.clone(),
-        name: "[::1]",
-        family: |all| &mut all.v6,
-    };
+    let v4 = reporter(V4, |all| &mut all.v4);
+    let v6 = reporter(V6, |all| &mut all.v6);
     (health, v4, v6)
 }
 
-/// Where one family writes down how it is.
+/// Where one family writes down how it is, and who says so in the log.
 #[derive(Clone, Debug)]
 pub(super) struct Reporter {
     health: watch::Sender<Health>,
-    name: &'static str,
+    address: SocketAddr,
     family: fn(&mut Health) -> &mut FamilyHealth,
+    telling: Telling,
+    /// The log says that nobody is listening.
+    is_down: bool,
+    /// The log says that the machine lacks the family.
+    is_absent: bool,
 }
 
 impl Reporter {
@@ -107,7 +116,7 @@ impl Reporter {
     }
 
     pub(super) fn transient(&self, error: &io::Error) {
-        tracing::debug!(family = self.name, %error, "a client went before it was accepted");
+        tracing::debug!(address = %self.address, %error, "a client went before it was accepted");
         self.update(|family| {
             family.transient += 1;
             family.last_failure = Some(Failure::new(error));
@@ -115,20 +124,25 @@ impl Reporter {
         });
     }
 
-    pub(super) fn exhausted(&self, error: &io::Error) {
+    pub(super) fn exhausted(&mut self, error: &io::Error) {
+        if let Some(unsaid) = self.says(What::Accept, error) {
+            tracing::warn!(address = %self.address, %error, unsaid, "cannot accept for now");
+        }
         self.update(|family| {
-            let failure = Failure::new(error);
-            if family.last_failure.as_ref().map(|last| last.code) != Some(failure.code) {
-                tracing::warn!(family = self.name, %error, "cannot accept for now");
-            }
             family.exhausted += 1;
-            family.last_failure = Some(failure);
+            family.last_failure = Some(Failure::new(error));
             true
         });
     }
 
-    pub(super) fn died(&self, error: &io::Error) {
-        tracing::warn!(family = self.name, %error, "the listening socket died; binding it again");
+    pub(super) fn died(&mut self, error: &io::Error) {
+        if let Some(unsaid) = self.says(What::Live, error) {
+            self.is_down = true;
+            tracing::warn!(
+                address = %self.address, %error, unsaid,
+                "the listening socket died; binding it again"
+            );
+        }
         self.update(|family| {
             family.died += 1;
             family.state = FamilyState::Rebinding;
@@ -137,28 +151,42 @@ impl Reporter {
         });
     }
 
-    pub(super) fn bind_failed(&self, state: FamilyState, error: &io::Error) {
+    pub(super) fn bind_failed(&mut self, state: FamilyState, error: &io::Error) {
+        let is_absent = state == FamilyState::Absent;
+        // A machine without a family is as it should be: once is enough.
+        let is_known = is_absent && std::mem::replace(&mut self.is_absent, is_absent);
+        let unsaid = (!is_known).then(|| self.says(What::Bind, error)).flatten();
+        if let Some(unsaid) = unsaid {
+            self.is_down = true;
+            tracing::warn!(
+                address = %self.address, ?state, %error, unsaid,
+                "cannot listen for now"
+            );
+        }
         self.update(|family| {
             let failure = Failure::new(error);
             let is_new = family.state != state
                 || family.last_failure.as_ref().map(|last| last.code) != Some(failure.code);
-            if is_new {
-                tracing::warn!(family = self.name, ?state, %error, "cannot listen for now");
-            }
             family.state = state;
             family.last_failure = Some(failure);
             is_new
         });
     }
 
-    pub(super) fn listening(&self) {
+    pub(super) fn listening(&mut self) {
+        self.is_absent = false;
+        if std::mem::take(&mut self.is_down) {
+            tracing::info!(address = %self.address, "listening again");
+        }
         self.update(|family| {
-            let last = std::mem::replace(&mut family.state, FamilyState::Listening);
-            if !matches!(last, FamilyState::Off | FamilyState::Listening) {
-                tracing::info!(family = self.name, "listening again");
-            }
+            family.state = FamilyState::Listening;
             true
         });
+    }
+
+    fn says(&mut self, what: What, error: &io::Error) -> Option<u64> {
+        let now = tokio::time::Instant::now().into_std();
+        self.telling.failed(now, what, error.raw_os_error())
     }
 
     /// Changes the record; the closure says whether anybody should be woken for it.

@@ -7,7 +7,8 @@
 //! went away costs nothing, a process out of file descriptors waits and goes on, and a socket that
 //! died (some do, after the machine slept) is bound again within a second. Each family is on its
 //! own: one that the machine lacks, or whose port somebody else has, never stops the other.
-//! [`Loopback::health`] says how each of them is, and what went wrong last.
+//! [`Loopback::health`] says how each of them is, and what went wrong last; the log (`tracing`) says
+//! what changed, and every [`SAID_AGAIN`] that it still is so.
 //!
 //! ```
 //! use mcp_transport_core::loopback::{self, Loopback};
@@ -34,6 +35,7 @@ pub use bind::{Accept, Bind, Tcp};
 pub use connect::{ATTEMPT_TIMEOUT, connect, connect_host};
 pub use family::{ABSENT_RETRY, EXHAUSTED_WAIT, REBIND_WAIT, TRANSIENTS};
 pub use health::{Failure, FamilyHealth, FamilyState, Health};
+pub use telling::SAID_AGAIN;
 
 use family::Family;
 
@@ -42,6 +44,7 @@ mod bind;
 mod connect;
 mod family;
 mod health;
+mod telling;
 
 /// A listener on both loopback addresses of one port. It never fails, once it is bound.
 ///
@@ -103,7 +106,7 @@ impl Loopback {
                 "no socket was given to listen on; give that of 127.0.0.1 or [::1]",
             ));
         };
-        let (health, report4, report6) = health::board();
+        let (health, report4, report6) = health::board(port);
         let family = |given: Option<_>, report| match given {
             Some((listener, address)) => Family::new(address, Ok(listener), report),
             None => Family::off(report),
@@ -135,7 +138,7 @@ impl<B: Bind> Loopback<B> {
                 v6,
             ),
         };
-        let (health, report4, report6) = health::board();
+        let (health, report4, report6) = health::board(port);
         let v4 = Family::new(SocketAddr::new(V4, port), v4, report4);
         let v6 = Family::new(SocketAddr::new(V6, port), v6, report6);
         Ok(Self {

@@ -6,12 +6,12 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mcp_transport_core::guard::{HEAD_TIMEOUT, MAX_HEAD};
-use mcp_transport_core::loopback::{self, Bind, Loopback};
+use mcp_transport_core::loopback::{Bind, Loopback};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,12 +26,9 @@ pub(super) async fn accept<B: Bind>(
     tasks: TaskTracker,
 ) {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let health = tell_health(http.health.clone(), http.number);
-    tokio::pin!(health);
     loop {
         let stream = tokio::select! {
             (stream, _) = listener.accept() => stream,
-            () = &mut health => continue,
             () = stop.cancelled() => return,
         };
         let Ok(permit) = room.clone().try_acquire_owned() else {
@@ -79,28 +76,4 @@ async fn converse(http: Arc<Http>, stream: TcpStream, stop: CancellationToken) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended badly");
     }
-}
-
-/// Says in the log what becomes of the two families. Never ends.
-async fn tell_health(mut health: watch::Receiver<loopback::Health>, port: u16) {
-    let mut before = health.borrow_and_update().clone();
-    while health.changed().await.is_ok() {
-        let now = health.borrow_and_update().clone();
-        for (address, old, new) in [
-            ("127.0.0.1", &before.v4, &now.v4),
-            ("[::1]", &before.v6, &now.v6),
-        ] {
-            if old.state != new.state || old.last_failure != new.last_failure {
-                let failure = new.last_failure.as_ref();
-                tracing::warn!(
-                    address, port, state = ?new.state,
-                    os_code = failure.and_then(|failure| failure.code),
-                    cause = failure.map(|failure| failure.text.as_str()),
-                    "the listener's state changed"
-                );
-            }
-        }
-        before = now;
-    }
-    std::future::pending().await
 }
