@@ -3,6 +3,7 @@
 //! A program of its own: where a test without a subscriber comes to an event first, `tracing`
 //! remembers that nobody wants it.
 #![allow(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     dead_code,
     missing_docs,

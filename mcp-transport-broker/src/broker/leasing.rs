@@ -266,7 +266,7 @@ impl Broker {
 
     /// Sets the timer that looks whether the host is alive.
     pub(super) fn arm_lease(&mut self) {
-        let Some(seat) = self.seat.as_ref().filter(|seat| !seat.lingers()) else {
+        let Some(seat) = &self.seat else {
             return;
         };
         match seat.check_at(self.youngest(), self.config.silence) {

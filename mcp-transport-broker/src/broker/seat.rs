@@ -58,7 +58,6 @@ impl Seat {
             Life::Any {
                 silence,
                 working: span,
-                ..
             } => {
                 let heard = super::later(self.heard, silence);
                 let working = working.map(|handed| super::later(handed, span));
@@ -96,11 +95,6 @@ impl Seat {
                 _ => 0,
             })
             .sum();
-    }
-
-    /// True if its time may only be up when another attaches.
-    pub(super) fn lingers(&self) -> bool {
-        matches!(self.life, Life::Any { lingers: true, .. })
     }
 }
 

@@ -145,8 +145,6 @@ pub enum Life {
         silence: Duration,
         /// How long the youngest operation speaks for it.
         working: Duration,
-        /// True if its time is up only when another host attaches; until then it may come back.
-        lingers: bool,
     },
 }
 

@@ -36,6 +36,10 @@ impl Allowance {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test needs some instant to count from"
+)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

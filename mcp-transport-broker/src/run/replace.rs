@@ -32,7 +32,16 @@ pub(super) async fn take(
 ) -> Result<Option<(Loopback, HandOver)>, RunError> {
     let port = config.port;
     let older = match probe::ask(port).await.prove(port, token) {
-        Found::Nobody => return Ok(None),
+        Found::Nobody => {
+            // Somebody listened a moment ago: another may have what waited there, and be about to
+            // take the port.
+            return match config.replace_pid {
+                Some(older) if is_anothers(port, token, older).await => {
+                    Err(RunError::PortTaken { port })
+                }
+                _ => Ok(None),
+            };
+        }
         Found::Foreign(what) => {
             tracing::warn!(port, what, "the port is somebody else's");
             return Err(RunError::PortTaken { port });
@@ -45,7 +54,29 @@ pub(super) async fn take(
     }
     tracing::info!(pid = older.pid, version = older.version, "taking over");
     let taken = timeout(PATIENCE, ask(config, token, older.pid)).await;
-    taken.unwrap_or_else(|_| Err(failed(port, format!("no answer within {PATIENCE:?}"))))
+    let taken =
+        taken.unwrap_or_else(|_| Err(failed(port, format!("no answer within {PATIENCE:?}"))));
+    match taken {
+        Err(RunError::Replace { .. }) if is_anothers(port, token, older.pid).await => {
+            tracing::info!(pid = older.pid, "somebody else was faster meanwhile");
+            Err(RunError::PortTaken { port })
+        }
+        taken => taken,
+    }
+}
+
+/// Whether another has taken over, or is about to: then the older one may have been gone before it
+/// heard us.
+async fn is_anothers(port: u16, token: Option<&str>, older: u32) -> bool {
+    let until = Instant::now() + BIND;
+    while Instant::now() < until {
+        match probe::ask(port).await.prove(port, token) {
+            Found::Ours(hello) => return hello.pid != older,
+            Found::Foreign(_) => return true,
+            Found::Nobody => sleep(GLANCE).await,
+        }
+    }
+    false
 }
 
 async fn ask(

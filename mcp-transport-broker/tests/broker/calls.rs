@@ -417,7 +417,6 @@ fn a_foreign_host_hears_nothing_but_requests_and_its_answers_pass_as_they_are() 
     let life = Life::Any {
         silence: s(5),
         working: s(300),
-        lingers: false,
     };
     let attachment = Attachment::foreign(crate::rig::host("f"), 1, life);
     let lease = rig.try_attach_as(attachment).unwrap().lease;

@@ -132,11 +132,10 @@ fn clients_are_told_why_nobody_is_there() {
 }
 
 /// The life of another dialect's host.
-fn any(lingers: bool) -> Attachment {
+fn any() -> Attachment {
     let life = Life::Any {
         silence: s(5),
         working: s(300),
-        lingers,
     };
     Attachment::foreign(host("f"), 1, life)
 }
@@ -144,7 +143,7 @@ fn any(lingers: bool) -> Attachment {
 #[test]
 fn a_foreign_host_lives_by_a_connection_or_by_what_it_works_on() {
     let mut rig = Rig::new();
-    let lease = rig.try_attach_as(any(false)).unwrap().lease;
+    let lease = rig.try_attach_as(any()).unwrap().lease;
     rig.broker.connections(rig.now, lease, 1);
     rig.pass(s(3_600));
     assert!(rig.over.is_empty(), "it has a connection");
@@ -156,21 +155,6 @@ fn a_foreign_host_lives_by_a_connection_or_by_what_it_works_on() {
     assert!(rig.over.is_empty(), "it works");
     rig.pass(s(1));
     assert_eq!(rig.over, [lease]);
-}
-
-#[test]
-fn a_host_that_lingers_goes_only_when_another_comes() {
-    let mut rig = Rig::new();
-    let first = rig.try_attach_as(any(true)).unwrap().lease;
-    rig.pass(s(4));
-    assert_eq!(
-        rig.try_attach(attach_of("b")).unwrap_err().error,
-        Word::Busy
-    );
-    rig.pass(s(3_600));
-    assert!(rig.over.is_empty());
-    rig.try_attach(attach_of("b")).unwrap();
-    assert_eq!(rig.over, [first]);
 }
 
 #[test]

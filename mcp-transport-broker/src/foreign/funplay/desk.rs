@@ -305,7 +305,6 @@ impl Desk {
         let life = Life::Any {
             silence: SILENCE,
             working: self.working,
-            lingers: false,
         };
         let mut attachment = Attachment::foreign(host, 1, life).guards_reruns();
         let current = self.current.as_ref();

@@ -146,7 +146,6 @@ impl Seed {
         let life = Life::Any {
             silence: self.silence,
             working: Duration::ZERO,
-            lingers: false,
         };
         let mut attachment = Attachment::foreign(host, WINDOW, life);
         // What it got before it was taken for gone it may still answer.
