@@ -47,7 +47,7 @@ async fn the_end_of_a_broker_answers_everybody_that_waits() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_broker_ends_parked_pulls() {
+async fn a_parked_pull_is_told_that_the_broker_ends() {
     let up = up(config());
     let mut host = Host::attach(up.port).await;
     while !host.pull_raw(50).await.is_empty() {}
@@ -56,8 +56,8 @@ async fn the_end_of_a_broker_ends_parked_pulls() {
         tokio::time::sleep(Duration::from_millis(50)).await;
         up.handle.shut_down(PATIENCE).await;
     });
-    assert_eq!(ended.status, 409);
-    assert_eq!(ended.json()["error"], "lease_over");
+    assert_eq!(ended.status, 503);
+    assert_eq!(ended.json()["error"], "shutting_down");
 }
 
 #[tokio::test]
