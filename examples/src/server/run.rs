@@ -3,6 +3,7 @@
 
 use super::behind::{self, Behind};
 use super::flags::Editors;
+use super::hosted::{self, Hosted};
 use super::http::{self, port_holder};
 use super::relay;
 use super::whole::Whole;
@@ -32,6 +33,12 @@ pub struct Options {
     pub sim: Option<sim::Options>,
     /// Whether a broker keeps the port, so that clients and editors outlive this process.
     pub behind_broker: bool,
+    /// The editor of a call that names none, where several fit.
+    pub default_instance: Option<String>,
+    /// Where users get their keys.
+    pub login_url: Option<String>,
+    /// Users elsewhere, instead of whoever is on this machine.
+    pub hosted: Option<Hosted>,
 }
 
 impl Options {
@@ -45,6 +52,9 @@ impl Options {
             editors: Editors::Auto,
             sim: None,
             behind_broker: false,
+            default_instance: None,
+            login_url: None,
+            hosted: None,
         }
     }
 }
@@ -61,8 +71,11 @@ const EDITOR_STARTS: Duration = Duration::from_secs(2);
 ///
 /// # Cancel safety
 /// Dropping the future drops the client on the pipes; what serves the port goes on until the runtime ends.
-pub async fn run(options: Options) -> io::Result<()> {
+pub async fn run(mut options: Options) -> io::Result<()> {
     let stop = stop_signal();
+    if let Some(hosted) = options.hosted.take() {
+        return hosted::run(hosted, options, stop).await;
+    }
     if options.stdio {
         return relay::run(options, stop).await;
     }

@@ -2,7 +2,7 @@
 
 use super::behind::{Behind, Serving};
 use super::flags::Editors;
-use super::http::{self, Http, Started};
+use super::http::{self, Front, Started};
 use super::run::Options;
 use crate::bridge::BridgeLeg;
 use crate::calls::diagnose::Fault;
@@ -99,10 +99,9 @@ impl Whole {
                 })
             }
         };
-        let calls = Calls::new(hub.clone(), options.budget, port);
-        let plugins = options.editors != Editors::Bridge;
-        let origins = options.origins.clone();
-        let started = Http::start_with(listener, number, &calls, origins, plugins);
+        let calls = Calls::new(hub.clone(), options.budget, port)
+            .fallback(options.default_instance.as_deref());
+        let started = front(options, number).start(listener, &calls);
         let behind = behind
             .map(|behind| behind.serve(own, calls.clone()))
             .transpose()?;
@@ -131,9 +130,7 @@ impl Whole {
 
     /// The port is ours now: serves it, too.
     pub(super) fn listen<B: Bind + 'static>(&self, options: &Options, listener: Loopback<B>) {
-        let plugins = options.editors != Editors::Bridge;
-        let origins = options.origins.clone();
-        let started = Http::start_with(listener, self.number, &self.calls, origins, plugins);
+        let started = front(options, self.number).start(listener, &self.calls);
         let mut all = self.started.lock().unwrap_or_else(PoisonError::into_inner);
         all.push(started);
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -169,6 +166,15 @@ impl Whole {
         }
         drop(self.bridge);
     }
+}
+
+/// What a port shows.
+fn front(options: &Options, number: u16) -> Front {
+    Front::new()
+        .number(number)
+        .origins(options.origins.clone())
+        .plugins(options.editors != Editors::Bridge)
+        .login_url(options.login_url.clone())
 }
 
 /// Editors whose plugin is set to stdio: the status files say where they listen.
