@@ -1,5 +1,4 @@
 //! The server hosted for users, as a process.
-#![expect(clippy::disallowed_methods, reason = "the shell that owns the process")]
 
 use super::http::{Front, port_holder};
 use super::remote::{KeyService, Keys, Public, Remote};
