@@ -1,4 +1,11 @@
 //! A bridge as the hub sees it: a plugin's socket.
+//!
+//! A plugin set to HTTP says unasked which tools it has; one that listens has to be asked. That is done once for each
+//! connection, which a call has made: when that call is answered, and nobody has anything else to ask for a moment.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a socket that waits for a moment in which nobody else asks anything"
+)]
 
 use super::translate::{FromHub, Translator, register};
 use crate::hub::socket::PluginSocket;
@@ -11,6 +18,8 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep};
 
 /// A connection to a bridge that speaks the hub's dialect. The first thing that it says is who it is.
 pub(super) struct BridgedPlugin<T, J> {
@@ -21,7 +30,29 @@ pub(super) struct BridgedPlugin<T, J> {
     /// Says what the end of the link means.
     judge: Option<J>,
     end: End,
+    ask: Ask,
+    timer: Pin<Box<Sleep>>,
+    /// What goes out as soon as the bridge takes it: our question, or a command that came while it was out.
+    next: Option<Message>,
 }
+
+/// Our own question.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Ask {
+    /// Not before a command was answered.
+    NotYet,
+    /// When the timer says so, unless somebody else asks something.
+    Soon,
+    /// It is out, or was.
+    Asked,
+}
+
+/// For so long nobody may ask anything before we do.
+const IDLE: Duration = Duration::from_millis(250);
+
+/// So long a command waits for the answer to our question. An editor that takes longer stands still; then the command is
+/// taken over, so that it can be said for how long it has not been answered.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 enum End {
     /// The link lives.
@@ -45,6 +76,9 @@ where
             heard,
             judge: Some(judge),
             end: End::NotYet,
+            ask: Ask::NotYet,
+            timer: Box::pin(tokio::time::sleep(IDLE)),
+            next: None,
         }
     }
 
@@ -53,7 +87,11 @@ where
         let end = match ready!(self.link.poll_next_unpin(cx)) {
             Some(Ok(frame)) => match self.translator.bridge_said(&frame) {
                 Ok(message) => {
-                    self.heard.push_back(message);
+                    self.heard.extend(message);
+                    if self.ask != Ask::Asked {
+                        self.ask = Ask::Soon;
+                        self.timer.as_mut().reset(Instant::now() + IDLE);
+                    }
                     return Poll::Ready(());
                 }
                 Err(error) => error,
@@ -63,6 +101,36 @@ where
         };
         self.ended(end);
         Poll::Ready(())
+    }
+
+    /// Asks our own question when its time has come, and sends what had to wait for its answer.
+    fn poll_own(&mut self, cx: &mut Context<'_>) {
+        if self.ask == Ask::Soon
+            && self.translator.is_idle()
+            && self.timer.as_mut().poll(cx).is_ready()
+        {
+            self.ask = Ask::Asked;
+            self.next = Some(self.translator.question());
+            self.timer.as_mut().reset(Instant::now() + PATIENCE);
+        }
+        if self.next.is_some() {
+            let sent = match self.link.poll_ready_unpin(cx) {
+                Poll::Ready(Ok(())) => match self.next.take() {
+                    Some(message) => self.link.start_send_unpin(message),
+                    None => Ok(()),
+                },
+                Poll::Ready(Err(error)) => Err(error),
+                Poll::Pending => return,
+            };
+            if let Err(error) = sent {
+                return self.ended(error);
+            }
+        }
+        if self.ask == Ask::Asked
+            && let Poll::Ready(Err(error)) = self.link.poll_flush_unpin(cx)
+        {
+            self.ended(error);
+        }
     }
 
     fn ended(&mut self, error: Error) {
@@ -95,6 +163,9 @@ where
             if let Some(message) = self.heard.pop_front() {
                 return Poll::Ready(Some(Ok(message)));
             }
+            if matches!(self.end, End::NotYet) {
+                self.poll_own(cx);
+            }
             match self.end {
                 End::NotYet => ready!(self.poll_frame(cx)),
                 End::Judged(_) | End::Told => return self.poll_verdict(cx).map(|end| end.map(Err)),
@@ -113,6 +184,13 @@ where
 
     /// A command that comes as the link ends waits for the verdict, too: by that it is told whether to send it again.
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while matches!(self.end, End::NotYet) && self.translator.is_asking() {
+            self.poll_own(cx);
+            if self.poll_frame(cx).is_pending() {
+                ready!(self.timer.as_mut().poll(cx));
+                return Poll::Ready(Ok(()));
+            }
+        }
         if matches!(self.end, End::NotYet) {
             match ready!(self.link.poll_ready_unpin(cx)) {
                 Ok(()) => return Poll::Ready(Ok(())),
@@ -127,6 +205,10 @@ where
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
         match self.translator.hub_said(&message)? {
+            FromHub::ToBridge(command) if self.translator.is_asking() => {
+                self.next = Some(command);
+                Ok(())
+            }
             FromHub::ToBridge(command) => self.link.start_send_unpin(command),
             FromHub::Answer(pong) => {
                 self.heard.push_back(pong);

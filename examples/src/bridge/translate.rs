@@ -9,18 +9,28 @@
 //! | the bridge says | the hub gets |
 //! |---|---|
 //! | a frame | `command_result` with the id of the command that it answers |
+//! | a frame that answers our own question | `register_tools`, as a plugin set to HTTP says it of its own accord |
 //!
-//! There are no ids on the bridge's wire, and one command at a time: a frame answers the command that is out.
+//! There are no ids on the bridge's wire, and one command at a time: a frame answers the oldest that is out.
 
 use mcp_transport_core::{Error, ErrorKind, Message};
 use mcp_transport_stdio::discovery::Project;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::collections::VecDeque;
 
 #[derive(Debug, Default)]
 pub(super) struct Translator {
-    /// The id of the command that is out.
-    out: Option<String>,
+    /// What is out, oldest first: two at most, since the hub waits for its answer, and we for ours.
+    out: VecDeque<Out>,
+}
+
+#[derive(Debug, Eq, PartialEq)]
+enum Out {
+    /// A command of the hub's, with its id.
+    Command(String),
+    /// The question which tools there are.
+    Question,
 }
 
 /// What becomes of a message of the hub.
@@ -60,6 +70,28 @@ enum ToHub<'a> {
         id: &'a str,
         result: &'a RawValue,
     },
+    RegisterTools {
+        tools: Vec<&'a RawValue>,
+    },
+}
+
+/// The answer to `get_tool_states`, as far as it counts.
+#[derive(Deserialize)]
+struct States<'a> {
+    #[serde(borrow)]
+    result: StatesResult<'a>,
+}
+
+#[derive(Deserialize)]
+struct StatesResult<'a> {
+    #[serde(borrow)]
+    data: StatesData<'a>,
+}
+
+#[derive(Deserialize)]
+struct StatesData<'a> {
+    #[serde(borrow)]
+    tools: Vec<&'a RawValue>,
 }
 
 impl Translator {
@@ -71,7 +103,7 @@ impl Translator {
         let said: Said<'_> = serde_json::from_slice(message.as_bytes()).map_err(malformed)?;
         Ok(match (said.r#type, said.id, said.name, said.params) {
             ("execute", Some(id), Some(name), Some(params)) => {
-                self.out = Some(id);
+                self.out.push_back(Out::Command(id));
                 FromHub::ToBridge(Message::from_json(&Command {
                     r#type: &name,
                     params,
@@ -82,16 +114,41 @@ impl Translator {
         })
     }
 
-    /// Translates a frame of the bridge.
+    /// The question which tools the plugin has: what one set to HTTP says unasked (installed plugin, 10.1).
+    pub(super) fn question(&mut self) -> Message {
+        self.out.push_back(Out::Question);
+        Message::from(r#"{"type":"get_tool_states","params":{}}"#)
+    }
+
+    /// True while nothing is out.
+    pub(super) fn is_idle(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// True while our own question is out.
+    pub(super) fn is_asking(&self) -> bool {
+        self.out.contains(&Out::Question)
+    }
+
+    /// Translates a frame of the bridge; `None` if the hub need not hear of it.
     ///
     /// # Errors
     /// `Malformed` for a frame that is no JSON, or that answers nothing.
-    pub(super) fn bridge_said(&mut self, frame: &Message) -> Result<Message, Error> {
-        let id = self.out.take().ok_or_else(|| {
+    pub(super) fn bridge_said(&mut self, frame: &Message) -> Result<Option<Message>, Error> {
+        let out = self.out.pop_front().ok_or_else(|| {
             Error::new(ErrorKind::Malformed).context("a frame that answers no command")
         })?;
         let result: &RawValue = serde_json::from_slice(frame.as_bytes()).map_err(malformed)?;
-        Message::from_json(&ToHub::CommandResult { id: &id, result })
+        let Out::Command(id) = out else {
+            // An older plugin does not know the question.
+            let Ok(States { result }) = serde_json::from_str(result.get()) else {
+                tracing::debug!("the plugin does not say which tools it has");
+                return Ok(None);
+            };
+            let tools = result.data.tools;
+            return Message::from_json(&ToHub::RegisterTools { tools }).map(Some);
+        };
+        Message::from_json(&ToHub::CommandResult { id: &id, result }).map(Some)
     }
 }
 
@@ -137,7 +194,7 @@ mod tests {
         let answer =
             translator.bridge_said(&Message::from(r#"{"status":"success","result":{"n":1.0}}"#));
         assert_eq!(
-            answer.unwrap().as_str(),
+            answer.unwrap().unwrap().as_str(),
             Some(
                 r#"{"type":"command_result","id":"a-1","result":{"status":"success","result":{"n":1.0}}}"#
             )
@@ -155,6 +212,41 @@ mod tests {
             panic!("a pong")
         };
         assert_eq!(pong.as_str(), Some(r#"{"type":"pong"}"#));
+    }
+
+    #[test]
+    fn the_answer_to_our_own_question_is_what_a_plugin_registers_and_a_command_behind_it_gets_its_own()
+     {
+        let mut translator = Translator::default();
+        let question = translator.question();
+        assert!(question.as_str().unwrap().contains("get_tool_states"));
+        hub(
+            &mut translator,
+            r#"{"type":"execute","id":"a","name":"x","params":{}}"#,
+        );
+        let states = r#"{"status":"success","result":{"success":true,"data":{"tools":[{"name":"t","enabled":true}]}}}"#;
+        let tools = translator.bridge_said(&Message::from(states)).unwrap();
+        assert_eq!(
+            tools.unwrap().as_str(),
+            Some(r#"{"type":"register_tools","tools":[{"name":"t","enabled":true}]}"#)
+        );
+        assert!(!translator.is_asking() && !translator.is_idle());
+        let answer = translator.bridge_said(&Message::from("{}")).unwrap();
+        assert!(answer.unwrap().as_str().unwrap().contains(r#""id":"a""#));
+    }
+
+    #[test]
+    fn a_plugin_that_does_not_know_the_question_registers_nothing() {
+        let mut translator = Translator::default();
+        translator.question();
+        let answer =
+            r#"{"status":"error","error":"Unknown or unsupported command type: get_tool_states"}"#;
+        assert!(
+            translator
+                .bridge_said(&Message::from(answer))
+                .unwrap()
+                .is_none()
+        );
     }
 
     #[test]

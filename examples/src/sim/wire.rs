@@ -73,9 +73,10 @@ pub(super) fn not_json(frame: &[u8]) -> Value {
     json!({"status": "error", "error": "Invalid JSON format", "receivedText": head + "..."})
 }
 
-/// A probe asks whether the editor is here, and so it is never the command that is struck.
+/// A probe asks whether the editor is here, or what it has, and so it is never the command that is struck: servers ask it of
+/// their own accord.
 pub(super) fn is_probe(command: &str) -> bool {
-    command == "ping"
+    matches!(command, "ping" | "get_tool_states")
 }
 
 pub(super) fn register(project: &Project) -> String {
