@@ -4,19 +4,21 @@
 //! ```text
 //! cargo run --example unity_editor -- --server ws://127.0.0.1:8080/hub/plugin --reload-every 20
 //! cargo run --example unity_editor -- --bridge --port 6400
+//! cargo run --example unity_editor -- --tools my-tools.json --switch-off manage_script
 //! ```
 //!
 //! The menu items `Simulator/Reload Domain` and `Simulator/Report` are its own, and
 //! `Simulator/Strike Before Read` (`Before Effect`, `After Effect`, `After Answer`), which lets a reload
 //! strike the next command there. `RUST_LOG=debug` shows each command. Ctrl-C quits politely.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use examples::sim::{self, Editor, Options};
 use mcp_transport_stdio::bridge::Notice;
 use mcp_transport_stdio::discovery::Environment;
+use serde_json::Value;
 use tracing_subscriber::EnvFilter;
 
 /// A simulated Unity editor, for either dialect of the plugin.
@@ -56,6 +58,13 @@ struct Flags {
     /// e.g. `Slow=7`; may be given several times
     #[arg(long, value_name = "WHAT=SECONDS", value_parser = latency_for)]
     latency_for: Vec<(String, Duration)>,
+    /// A JSON file with the tools that the project defines itself: a list of what the plugin says of each in
+    /// `register_tools`, and under `sim` how it answers: `{"seconds": 2, "data": …}`
+    #[arg(long, value_name = "FILE")]
+    tools: Option<PathBuf>,
+    /// A tool that is switched off in the editor; may be given several times
+    #[arg(long, value_name = "TOOL")]
+    switch_off: Vec<String>,
     /// The project's name
     #[arg(long, default_value = "SimProject")]
     project_name: String,
@@ -89,6 +98,12 @@ async fn main() {
         .away(flags.away)
         .seed(flags.seed)
         .latency(flags.latency);
+    for name in flags.switch_off {
+        options = options.switched_off(name);
+    }
+    for tool in flags.tools.iter().flat_map(|path| tools(path)) {
+        options = options.tool(tool);
+    }
     options.latencies = flags.latency_for.into_iter().collect();
     options.reload_every = flags.reload_every;
     options.installed_rule = flags.installed_rule;
@@ -119,6 +134,17 @@ async fn main() {
         tracing::error!("cannot wait for Ctrl-C: {error}");
     }
     editor.quit().await;
+}
+
+/// The tools of a file. One that cannot be read ends the program, since whoever named it wants them.
+fn tools(path: &Path) -> Vec<Value> {
+    let read = std::fs::read_to_string(path).map_err(|error| error.to_string());
+    let tools =
+        read.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()));
+    tools.unwrap_or_else(|error| {
+        tracing::error!("{} has no list of tools: {error}", path.display());
+        std::process::exit(2);
+    })
 }
 
 fn hub(url: &str) -> Result<String, String> {

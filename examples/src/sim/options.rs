@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use mcp_transport_core::RetryPolicy;
 use mcp_transport_stdio::bridge::{Notice, Policy};
+use serde_json::Value;
 
-use super::world::{Command, Project, World};
+use super::world::{Command, Project, Tools, World};
 
 /// What [`Editor::spawn`](super::Editor::spawn) is to simulate.
 ///
@@ -47,6 +48,8 @@ pub struct Options {
     /// On the bridge, do as the installed plugin (10.1): there are no seats, whoever connects ends
     /// everybody else without a word, and a command that is sent again runs again. Default: false.
     pub installed_rule: bool,
+    /// The tools that the project defines itself, and what is switched off. Default: the two of the simulator's own.
+    pub tools: Tools,
 }
 
 impl Options {
@@ -141,10 +144,24 @@ impl Options {
         self
     }
 
+    /// Lets the project define one more tool: see [`Tools`].
+    #[must_use]
+    pub fn tool(mut self, definition: Value) -> Self {
+        self.tools.add(definition);
+        self
+    }
+
+    /// Switches a tool off, as the user does in the plugin's window: it is not registered, and refused when it is called.
+    #[must_use]
+    pub fn switched_off(mut self, name: impl Into<String>) -> Self {
+        self.tools.switch_off(name.into());
+        self
+    }
+
     /// The world that these options begin with.
     #[must_use]
     pub fn world(&self) -> World {
-        World::new(self.project.clone(), self.seed)
+        World::new(self.project.clone(), self.seed).with_tools(self.tools.clone())
     }
 }
 
@@ -161,6 +178,7 @@ impl Default for Options {
             policy: Policy::default(),
             notice: Notice::default(),
             installed_rule: false,
+            tools: Tools::default(),
         }
     }
 }

@@ -53,6 +53,7 @@ pub use self::scene::SCENE_OBJECTS;
 use self::scene::Scene;
 use self::scripts::Scripts;
 pub use self::scripts::{SCRIPT_BYTES, SCRIPTS};
+pub use self::tools::Tools;
 use super::strike::Strikes;
 
 /// A command as `execute` brings it.
@@ -125,6 +126,7 @@ pub struct World {
     console: Console,
     editor: Editor,
     jobs: BTreeMap<String, Job>,
+    tools: Tools,
     ledger: Ledger,
     strikes: Strikes,
     next_id: i64,
@@ -142,12 +144,20 @@ impl World {
             console: Console::default(),
             editor: Editor::default(),
             jobs: BTreeMap::new(),
+            tools: Tools::default(),
             ledger: Ledger::default(),
             strikes: Strikes::new(seed),
             next_id: -1_000,
         };
         world.furnish();
         world
+    }
+
+    /// The same with tools of the project's own, or without some of the plugin's.
+    #[must_use]
+    pub fn with_tools(mut self, tools: Tools) -> Self {
+        self.tools = tools;
+        self
     }
 
     /// Executes one command at the time `now_unix_ms`. It never panics and never fails: what goes
@@ -230,10 +240,11 @@ impl World {
         &mut self.strikes
     }
 
-    /// The tools that the plugin registers: the built-in ones and two of its own.
+    /// The tools that the plugin registers: the built-in ones, two of its own, and those of its project; without those that
+    /// are switched off.
     #[must_use]
     pub fn tools(&self) -> Value {
-        tools::definitions()
+        self.tools.definitions()
     }
 
     fn run(&mut self, now: u64, name: &str, params: &Value, reload: &mut Option<Cause>) -> Answer {
@@ -249,7 +260,10 @@ impl World {
             "get_project_info" => {
                 Ok(Answer::done("Retrieved project info.").with(self.project.info()))
             }
-            "get_tool_states" => Ok(tools::states()),
+            "get_tool_states" => Ok(self.tools.states()),
+            off if self.tools.is_off(off) => Err(Answer::Threw {
+                error: format!("Tool '{off}' is disabled in the Unity Editor."),
+            }),
             "get_tags" => Ok(self.tags()),
             "get_layers" => Ok(self.layers()),
             "manage_scene" => self.manage_scene(params),
@@ -266,9 +280,12 @@ impl World {
             "batch_execute" => self.batch(now, params, reload),
             "sim_spawn_row" => self.spawn_row(params),
             "sim_slow_job" => self.slow_job(now, params),
-            other => Err(Answer::Threw {
-                error: format!("Unknown or unsupported command type: {other}"),
-            }),
+            other => match self.tools.own(other) {
+                Some(own) => self.own_tool(now, &own, params),
+                None => Err(Answer::Threw {
+                    error: format!("Unknown or unsupported command type: {other}"),
+                }),
+            },
         }
     }
 
