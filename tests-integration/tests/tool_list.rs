@@ -8,6 +8,7 @@
 
 use examples::calls::Budget;
 use examples::server::UnityMcp;
+use examples::server::offer::Choices;
 use examples::sim::{Editor, Options};
 use rmcp::model::SubscriptionFilter;
 use rmcp::service::{NotificationContext, RunningService, Subscription};
@@ -60,7 +61,8 @@ impl Way {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let calls = server.calls.clone();
         tokio::spawn(async move {
-            let service = UnityMcp::for_stdio(calls).serve(far).await.unwrap();
+            let service = UnityMcp::on_link(calls, Some("stdio".to_owned()), Choices::default());
+            let service = service.serve(far).await.unwrap();
             let _ = service.waiting().await;
         });
         let client = Ear(sender).serve(near).await.unwrap();
