@@ -1,1 +1,5 @@
-//! Criterion benches: each figure beside a competitor's in the same run, so that ratios can be read off.
+//! What the benches share: each figure is measured beside a competitor's in the same run, and what counts is their ratio.
+
+mod ratios;
+
+pub use ratios::{Goal, Pair, conclude, median, tell};
