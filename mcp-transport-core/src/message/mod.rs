@@ -13,7 +13,7 @@ use envelope::{Envelope, Name};
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// One message, as bytes that stay as they came.
 ///
@@ -33,7 +33,8 @@ use std::sync::OnceLock;
 #[derive(Clone)]
 pub struct Message {
     bytes: Bytes,
-    envelope: OnceLock<Envelope>,
+    /// Beside the message, so that one whose envelope nobody reads is small, and is moved cheaply.
+    envelope: OnceLock<Arc<Envelope>>,
 }
 
 /// What a message is.
@@ -128,7 +129,7 @@ impl Message {
     fn skipped(defect: Defect) -> Self {
         Self {
             bytes: Bytes::new(),
-            envelope: OnceLock::from(Envelope::Opaque(defect)),
+            envelope: OnceLock::from(Arc::new(Envelope::Opaque(defect))),
         }
     }
 
@@ -220,7 +221,8 @@ impl Message {
     }
 
     fn envelope(&self) -> &Envelope {
-        self.envelope.get_or_init(|| Envelope::of(&self.bytes))
+        self.envelope
+            .get_or_init(|| Arc::new(Envelope::of(&self.bytes)))
     }
 
     fn name<'a>(&'a self, name: &'a Name) -> &'a str {
