@@ -1,25 +1,50 @@
 //! A codec on a stream of bytes: a transport.
 
-use super::{LengthPrefixed, Lines};
-use crate::error::Error;
+use super::{Codec, LengthPrefixed, Lines, Outgoing};
+use crate::error::{Error, ErrorKind};
 use crate::message::Message;
-use futures::{Sink, Stream};
+use bytes::{Buf, BytesMut};
+use futures::{Sink, Stream, ready};
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_util::codec::{Decoder, Encoder};
+use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 pin_project! {
     /// A transport over a stream of bytes; made by [`framed`].
     ///
-    /// Both halves are cancel safe: a torn message stays in the buffer until its rest arrives.
+    /// Both halves are cancel safe: a torn message stays in the buffer until its rest arrives. While
+    /// nothing is under way it has no buffer to read into; a message keeps the piece in memory that
+    /// it was read with, up to 64 KiB or its own size.
+    #[project = Projected]
     pub struct Framed<IO, C> {
         #[pin]
-        inner: tokio_util::codec::Framed<IO, C>,
+        io: IO,
+        codec: C,
+        read: BytesMut,
+        reading: Reading,
+        write: Outgoing,
     }
 }
+
+/// What the next look at the reading half should do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Reading {
+    /// There may be a whole message in the buffer.
+    Buffer,
+    /// There is none: more bytes are needed.
+    More,
+    /// The peer sends no more.
+    Ended,
+    /// It is over.
+    Over,
+}
+
+/// The room of a read after a quiet time, and in a stream.
+const FIRST_READ: usize = 8 * 1024;
+const READ: usize = 64 * 1024;
 
 /// Bytes that may wait in the write buffer before a sender has to wait: small frames travel
 /// together.
@@ -42,11 +67,15 @@ const WRITE_BOUNDARY: usize = 64 * 1024;
 pub fn framed<IO, C>(io: IO, codec: C) -> Framed<IO, C>
 where
     IO: AsyncRead + AsyncWrite,
-    C: Decoder<Item = Message, Error = Error> + Encoder<Message, Error = Error>,
+    C: Codec,
 {
-    let mut inner = tokio_util::codec::Framed::new(io, codec);
-    inner.set_backpressure_boundary(WRITE_BOUNDARY);
-    Framed { inner }
+    Framed {
+        io,
+        codec,
+        read: BytesMut::new(),
+        reading: Reading::More,
+        write: Outgoing::default(),
+    }
 }
 
 impl Lines {
@@ -66,53 +95,129 @@ impl LengthPrefixed {
 impl<IO, C> Framed<IO, C> {
     /// The stream of bytes beneath; what was buffered is lost.
     pub fn into_inner(self) -> IO {
-        self.inner.into_inner()
+        self.io
     }
 
     /// The stream of bytes beneath, to look at.
-    pub fn get_ref(&self) -> &IO {
-        self.inner.get_ref()
+    pub const fn get_ref(&self) -> &IO {
+        &self.io
     }
 }
 
 impl<IO, C> fmt::Debug for Framed<IO, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Framed").finish_non_exhaustive()
+        f.debug_struct("Framed")
+            .field("unread", &self.read.len())
+            .field("unwritten", &self.write.remaining())
+            .finish_non_exhaustive()
     }
 }
 
 impl<IO, C> Stream for Framed<IO, C>
 where
     IO: AsyncRead,
-    C: Decoder<Item = Message, Error = Error>,
+    C: Codec,
 {
     type Item = Result<Message, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.project().inner.poll_next(cx)
+        let mut this = self.project();
+        loop {
+            let decoded = match this.reading {
+                Reading::Buffer => this.codec.decode(this.read),
+                Reading::More => Ok(None),
+                Reading::Ended => this.codec.decode_eof(this.read),
+                Reading::Over => return Poll::Ready(None),
+            };
+            match decoded {
+                Ok(Some(message)) => return Poll::Ready(Some(Ok(message))),
+                Ok(None) if *this.reading == Reading::Ended => {
+                    *this.reading = Reading::Over;
+                    return Poll::Ready(None);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    *this.reading = Reading::Over;
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
+            *this.reading = Reading::More;
+            make_room(this.read);
+            *this.reading = match poll_read_buf(this.io.as_mut(), cx, this.read) {
+                Poll::Ready(Ok(0)) => Reading::Ended,
+                Poll::Ready(Ok(_)) => Reading::Buffer,
+                Poll::Ready(Err(error)) => {
+                    *this.reading = Reading::Over;
+                    return Poll::Ready(Some(Err(error.into())));
+                }
+                Poll::Pending => {
+                    // Who waits keeps no room: most connections wait most of the time.
+                    if this.read.is_empty() {
+                        *this.read = BytesMut::new();
+                    }
+                    return Poll::Pending;
+                }
+            };
+        }
+    }
+}
+
+/// Room to read into. The start of a large message is never moved for it: its codec has made room
+/// for the rest, or for a good part of it.
+fn make_room(read: &mut BytesMut) {
+    let spare = read.capacity() - read.len();
+    if spare == 0 || (spare < FIRST_READ && read.len() < READ) {
+        // What was filled to the last byte has probably more to come.
+        let more = if read.capacity() == 0 {
+            FIRST_READ
+        } else {
+            READ
+        };
+        read.reserve(more);
     }
 }
 
 impl<IO, C> Sink<Message> for Framed<IO, C>
 where
     IO: AsyncWrite,
-    C: Encoder<Message, Error = Error>,
+    C: Codec,
 {
     type Error = Error;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.project().inner.poll_ready(cx)
+        if self.write.remaining() < WRITE_BOUNDARY {
+            return Poll::Ready(Ok(()));
+        }
+        self.project().poll_write(cx)
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
-        self.project().inner.start_send(message)
+        let this = self.project();
+        this.codec.put(&message, this.write)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.project().inner.poll_flush(cx)
+        let mut this = self.project();
+        ready!(this.poll_write(cx))?;
+        this.io.poll_flush(cx).map_err(Error::from)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.project().inner.poll_close(cx)
+        let mut this = self.project();
+        ready!(this.poll_write(cx))?;
+        this.io.poll_shutdown(cx).map_err(Error::from)
+    }
+}
+
+impl<IO: AsyncWrite, C> Projected<'_, IO, C> {
+    /// Writes all that waits.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while self.write.has_remaining() {
+            if ready!(poll_write_buf(self.io.as_mut(), cx, self.write))? == 0 {
+                let error = Error::new(ErrorKind::Disconnected);
+                return Poll::Ready(Err(error.context("the stream takes no more bytes")));
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }

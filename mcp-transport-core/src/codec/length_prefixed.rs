@@ -1,6 +1,6 @@
 //! Eight bytes of length, then the payload: the Unity plugin's bridge.
 
-use super::MAX_MESSAGE;
+use super::{Codec, MAX_MESSAGE, Outgoing};
 use crate::error::{Error, ErrorKind};
 use crate::message::Message;
 use bytes::{Buf, BufMut, BytesMut};
@@ -21,7 +21,7 @@ pub struct LengthPrefixed {
     zeros: u8,
 }
 
-const HEADER: usize = 8;
+pub(super) const HEADER: usize = 8;
 const MAX_ZEROS: u8 = 16;
 
 /// The room of a frame of which only the header is there.
@@ -50,6 +50,50 @@ impl LengthPrefixed {
             })),
         }
     }
+
+    /// One more frame without a payload.
+    fn zero(&mut self) -> Result<(), Error> {
+        if self.zeros == MAX_ZEROS {
+            let error = Error::new(ErrorKind::Malformed);
+            return Err(error.context("more than 16 frames of length zero in a row"));
+        }
+        self.zeros += 1;
+        Ok(())
+    }
+
+    /// How many bytes at the start are whole frames, and whether more may come.
+    pub(super) fn whole(&mut self, src: &BytesMut) -> (usize, Result<(), Error>) {
+        let mut end = 0;
+        while let Some(header) = src[end..].first_chunk::<HEADER>() {
+            let size = match self.checked(u64::from_be_bytes(*header)) {
+                Ok(0) => match self.zero() {
+                    Ok(()) => 0,
+                    Err(error) => return (end, Err(error)),
+                },
+                Ok(size) if src.len() - end < HEADER + size => break,
+                Ok(size) => {
+                    self.zeros = 0;
+                    size
+                }
+                Err(error) => return (end, Err(error)),
+            };
+            end += HEADER + size;
+        }
+        (end, Ok(()))
+    }
+
+    /// Makes room for the frame that begins here, of which the rest is still to come.
+    pub(super) fn make_room(&self, src: &mut BytesMut) {
+        if let Some(header) = src.first_chunk::<HEADER>() {
+            let whole = (u64::from_be_bytes(*header) as usize).saturating_add(HEADER);
+            src.reserve(room(src.len(), whole).saturating_sub(src.len()));
+        }
+    }
+
+    #[cold]
+    pub(super) fn torn() -> Error {
+        Error::new(ErrorKind::Disconnected).context("the stream ended inside a frame")
+    }
 }
 
 impl Default for LengthPrefixed {
@@ -65,31 +109,24 @@ impl Decoder for LengthPrefixed {
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Message>, Error> {
         while let Some(header) = src.first_chunk::<HEADER>() {
             let size = self.checked(u64::from_be_bytes(*header))?;
-            if size == 0 {
-                if self.zeros == MAX_ZEROS {
-                    let error = Error::new(ErrorKind::Malformed);
-                    return Err(error.context("more than 16 frames of length zero in a row"));
-                }
-                self.zeros += 1;
-                src.advance(HEADER);
-                continue;
-            }
-            if src.len() < HEADER + size {
-                src.reserve(room(src.len(), HEADER + size).saturating_sub(src.len()));
+            if src.len() - HEADER < size {
+                self.make_room(src);
                 return Ok(None);
             }
-            self.zeros = 0;
+            if size > 0 {
+                self.zeros = 0;
+                src.advance(HEADER);
+                return Ok(Some(Message::from(src.split_to(size).freeze())));
+            }
+            self.zero()?;
             src.advance(HEADER);
-            return Ok(Some(Message::from(src.split_to(size).freeze())));
         }
         Ok(None)
     }
 
     fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<Message>, Error> {
         match self.decode(src)? {
-            None if !src.is_empty() => {
-                Err(Error::new(ErrorKind::Disconnected).context("the stream ended inside a frame"))
-            }
+            None if !src.is_empty() => Err(Self::torn()),
             message => Ok(message),
         }
     }
@@ -100,13 +137,22 @@ impl Encoder<Message> for LengthPrefixed {
 
     fn encode(&mut self, message: Message, dst: &mut BytesMut) -> Result<(), Error> {
         let bytes = message.as_bytes();
-        self.checked(bytes.len() as u64)?;
-        if bytes.is_empty() {
-            return Ok(());
+        if self.checked(bytes.len() as u64)? > 0 {
+            dst.reserve(HEADER + bytes.len());
+            dst.put_u64(bytes.len() as u64);
+            dst.put_slice(bytes);
         }
-        dst.reserve(HEADER + bytes.len());
-        dst.put_u64(bytes.len() as u64);
-        dst.put_slice(bytes);
+        Ok(())
+    }
+}
+
+impl Codec for LengthPrefixed {
+    fn put(&mut self, message: &Message, out: &mut Outgoing) -> Result<(), Error> {
+        let bytes = message.as_bytes();
+        if self.checked(bytes.len() as u64)? > 0 {
+            out.copy(&(bytes.len() as u64).to_be_bytes());
+            out.put(bytes);
+        }
         Ok(())
     }
 }

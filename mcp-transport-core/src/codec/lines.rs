@@ -1,6 +1,6 @@
 //! Newline-delimited JSON, as MCP's stdio transport has it.
 
-use super::MAX_MESSAGE;
+use super::{Codec, MAX_MESSAGE, Outgoing};
 use crate::error::{Error, ErrorKind};
 use crate::message::Message;
 use crate::message::scan::{Found, IdScanner};
@@ -161,6 +161,32 @@ impl Encoder<Message> for Lines {
     type Error = Error;
 
     fn encode(&mut self, message: Message, dst: &mut BytesMut) -> Result<(), Error> {
+        let bytes = self.checked(&message)?;
+        dst.reserve(bytes.len() + 1);
+        let start = dst.len();
+        dst.put_slice(bytes);
+        if has_break(bytes) {
+            without_breaks(&mut dst[start..]);
+        }
+        dst.put_u8(b'\n');
+        Ok(())
+    }
+}
+
+impl Codec for Lines {
+    fn put(&mut self, message: &Message, out: &mut Outgoing) -> Result<(), Error> {
+        let bytes = self.checked(message)?;
+        if has_break(bytes) {
+            return self.encode(message.clone(), out.tail());
+        }
+        out.put(bytes);
+        out.copy(b"\n");
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn checked<'a>(&self, message: &'a Message) -> Result<&'a Bytes, Error> {
         let bytes = message.as_bytes();
         if bytes.len() > self.limit {
             return Err(Error::new(ErrorKind::TooLarge {
@@ -168,17 +194,18 @@ impl Encoder<Message> for Lines {
                 size: bytes.len() as u64,
             }));
         }
-        dst.reserve(bytes.len() + 1);
-        let start = dst.len();
-        dst.put_slice(bytes);
-        if memchr::memchr2(b'\n', b'\r', bytes).is_some() {
-            for byte in &mut dst[start..] {
-                if matches!(byte, b'\n' | b'\r') {
-                    *byte = b' ';
-                }
-            }
+        Ok(bytes)
+    }
+}
+
+fn has_break(bytes: &[u8]) -> bool {
+    memchr::memchr2(b'\n', b'\r', bytes).is_some()
+}
+
+fn without_breaks(bytes: &mut [u8]) {
+    for byte in bytes {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
         }
-        dst.put_u8(b'\n');
-        Ok(())
     }
 }

@@ -8,13 +8,36 @@
 //! A codec is pure: bytes in, messages out, no I/O. [`framed`] puts one on a socket and makes a
 //! transport of it.
 
+mod batch;
 mod framed;
 mod length_prefixed;
 mod lines;
+mod outgoing;
 
+pub use batch::{Batch, Batches};
 pub use framed::{Framed, framed};
 pub use length_prefixed::LengthPrefixed;
 pub use lines::Lines;
+pub use outgoing::Outgoing;
+
+use crate::error::Error;
+use crate::message::Message;
+use tokio_util::codec::{Decoder, Encoder};
+
+/// Bytes to messages, and messages to bytes.
+///
+/// Every codec of tokio-util for [`Message`] is one with `impl Codec for Mine {}`.
+pub trait Codec: Decoder<Item = Message, Error = Error> + Encoder<Message, Error = Error> {
+    /// Writes a message behind those that wait. Unlike
+    /// [`encode`](Encoder::encode), which is what it does unless a codec knows better, it need not
+    /// copy a large one.
+    ///
+    /// # Errors
+    /// This message cannot be written; the stream is as it was.
+    fn put(&mut self, message: &Message, out: &mut Outgoing) -> Result<(), Error> {
+        self.encode(message.clone(), out.tail())
+    }
+}
 
 /// The longest message, in bytes, where nothing else is said: 64 MiB.
 pub const MAX_MESSAGE: usize = 64 * 1024 * 1024;

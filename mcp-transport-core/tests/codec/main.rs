@@ -1,9 +1,11 @@
 //! Both codecs: at the decoder, byte by byte, and as transports over a pipe of one byte.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+mod batch;
 mod cancel;
 mod length_prefixed;
 mod lines;
+mod outgoing;
 mod pipe;
 
 use bytes::{Bytes, BytesMut};
@@ -12,9 +14,9 @@ use proptest::prelude::*;
 use tokio_util::codec::{Decoder, Encoder};
 
 /// Feeds the bytes in chunks of these sizes, in turn, then the end of the stream.
-fn decode<C>(mut codec: C, bytes: &[u8], chunks: &[usize]) -> Result<Vec<Message>, Error>
+fn decode<C>(mut codec: C, bytes: &[u8], chunks: &[usize]) -> Result<Vec<C::Item>, Error>
 where
-    C: Decoder<Item = Message, Error = Error>,
+    C: Decoder<Error = Error>,
 {
     let mut messages = Vec::new();
     let mut buffer = BytesMut::new();

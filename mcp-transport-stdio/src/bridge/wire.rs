@@ -5,7 +5,7 @@
 //! plugin answers them as the pings that they are.
 
 use bytes::{Bytes, BytesMut};
-use mcp_transport_core::codec::LengthPrefixed;
+use mcp_transport_core::codec::{Codec, LengthPrefixed, Outgoing};
 use mcp_transport_core::{Error, ErrorKind, Eviction, Message};
 use memchr::{memchr, memmem};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -299,6 +299,12 @@ impl Encoder<Message> for ClientCodec {
 
     fn encode(&mut self, message: Message, dst: &mut BytesMut) -> Result<(), Error> {
         self.frames.encode(message, dst)
+    }
+}
+
+impl Codec for ClientCodec {
+    fn put(&mut self, message: &Message, out: &mut Outgoing) -> Result<(), Error> {
+        self.frames.put(message, out)
     }
 }
 

@@ -1,0 +1,114 @@
+//! Bytes on their way out.
+
+use bytes::{Buf, Bytes, BytesMut};
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+/// Bytes that wait to be written: small ones are copied together, so that they travel together; a
+/// large one is passed on as it is.
+///
+/// ```
+/// use bytes::{Buf, Bytes};
+/// use mcp_transport_core::codec::Outgoing;
+///
+/// let mut out = Outgoing::default();
+/// out.copy(b"head ");
+/// out.put(&Bytes::from(vec![b'x'; 1_000_000])); // counts a reference
+/// assert_eq!(out.remaining(), 1_000_005);
+/// assert_eq!(out.chunk(), b"head ");
+/// ```
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    /// What goes first, and the bytes of it.
+    pieces: VecDeque<Bytes>,
+    before: usize,
+    /// What goes last, and may still grow.
+    tail: BytesMut,
+}
+
+/// From here on a payload is not copied. Below, a copy costs less than a piece of its own in a
+/// vectored write.
+const LARGE: usize = 16 * 1024;
+
+/// The tail's room.
+const ROOM: usize = 64 * 1024;
+
+impl Outgoing {
+    /// Adds a copy of these.
+    pub fn copy(&mut self, bytes: &[u8]) {
+        self.room(bytes.len());
+        self.tail.extend_from_slice(bytes);
+    }
+
+    /// Adds these, without a copy if they are many.
+    pub fn put(&mut self, bytes: &Bytes) {
+        if bytes.len() < LARGE {
+            return self.copy(bytes);
+        }
+        if !self.tail.is_empty() {
+            let tail = self.tail.split().freeze();
+            self.push(tail);
+        }
+        self.push(bytes.clone());
+    }
+
+    /// What goes last: to write there by other means.
+    pub fn tail(&mut self) -> &mut BytesMut {
+        &mut self.tail
+    }
+
+    /// Room for so many more, and for those that come after.
+    pub(super) fn room(&mut self, more: usize) {
+        if self.tail.capacity() - self.tail.len() < more {
+            self.tail.reserve(more.max(ROOM));
+        }
+    }
+
+    fn push(&mut self, piece: Bytes) {
+        self.before += piece.len();
+        self.pieces.push_back(piece);
+    }
+}
+
+impl Buf for Outgoing {
+    fn remaining(&self) -> usize {
+        self.before + self.tail.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.pieces.front().map_or(&self.tail, |piece| piece)
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        while let Some(piece) = self.pieces.front_mut() {
+            if count < piece.len() {
+                piece.advance(count);
+                self.before -= count;
+                return;
+            }
+            count -= piece.len();
+            self.before -= piece.len();
+            self.pieces.pop_front();
+        }
+        self.tail.advance(count);
+        if self.tail.is_empty() {
+            // From the start of its room again, unless one large message has blown it up.
+            if self.tail.capacity() > 4 * ROOM {
+                self.tail = BytesMut::new();
+            } else {
+                self.tail.clear();
+            }
+        }
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let pieces = self.pieces.iter().map(|piece| &piece[..]);
+        let all = pieces.chain((!self.tail.is_empty()).then_some(&self.tail[..]));
+        let mut count = 0;
+        for (slice, piece) in slices.iter_mut().zip(all) {
+            *slice = IoSlice::new(piece);
+            count += 1;
+        }
+        count
+    }
+}
