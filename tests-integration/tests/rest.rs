@@ -7,6 +7,7 @@
 )]
 
 use examples::calls::Budget;
+use examples::calls::target::NoTarget;
 use examples::sim::{Options, State};
 use mcp_transport_core::Ending;
 use serde_json::{Value, json};
@@ -132,6 +133,32 @@ async fn of_several_editors_none_is_guessed() {
     let execute = two.command().await;
     two.answer(&execute, &json!({"status": "success"})).await;
     assert_eq!(call.await.unwrap().status, 200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn where_several_editors_fit_the_default_one_is_meant_and_else_it_counts_for_nothing() {
+    let server = Server::start(Budget::default());
+    let calls = server.calls.clone().fallback(Some("Two"));
+    let chosen = |selector| calls.choose(selector).map(|editor| editor.project);
+    let one = Plugin::dial(&server).await.registered("One", "aa11").await;
+    assert_eq!(chosen(None).unwrap(), "One", "the only one there is");
+    let _two = Plugin::dial(&server).await.registered("Two", "bb22").await;
+    let _three = Plugin::dial(&server)
+        .await
+        .registered("Three", "cc33")
+        .await;
+    assert_eq!(chosen(None).unwrap(), "Two");
+    assert_eq!(chosen(Some(" ")).unwrap(), "Two");
+    assert_eq!(chosen(Some("Three")).unwrap(), "Three");
+    chosen(Some("Four")).unwrap_err();
+    // One that is not there makes the choice no clearer.
+    let absent = server.calls.clone().fallback(Some("Five"));
+    assert!(matches!(
+        absent.choose(None),
+        Err(NoTarget::Ambiguous { .. })
+    ));
+    drop(one);
     server.stop().await;
 }
 
@@ -333,6 +360,88 @@ async fn editors_are_listed_as_the_python_server_lists_them_and_with_their_state
         (&Value::Null, &Value::Null)
     );
     assert_eq!(one["state"], "reloading");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_projects_own_tools_are_listed_and_called() {
+    let server = Server::start(Budget::default());
+    let mut plugin = Plugin::dial(&server)
+        .await
+        .registered("My Game", "aa11")
+        .await;
+    let parameters = json!([
+        {"name": "loud", "type": "boolean", "required": false, "default_value": "false"},
+        {"name": "word", "type": "string", "required": true},
+    ]);
+    let tool = json!({"name": "say_word", "description": "Says a word", "parameters": parameters});
+    plugin
+        .say(&json!({"type": "register_tools", "tools": [tool, {"name": "manage_scene"}]}))
+        .await;
+    server.until(|one| one.tools.is_some()).await;
+    for path in [
+        "/api/custom-tools",
+        "/api/custom-tools?instance=My+Game%40aa11",
+    ] {
+        let listed = get(server.port, path).await;
+        assert_eq!(listed.status, 200, "{listed:?}");
+        let listed = read(&listed);
+        assert_eq!(
+            (&listed["success"], &listed["tool_count"]),
+            (&json!(true), &json!(1))
+        );
+        assert_eq!(listed["project_id"], "aa11");
+        assert_eq!(listed["tools"][0]["name"], "say_word");
+        assert_eq!(listed["tools"][0]["parameters"][1]["name"], "word");
+    }
+    assert_eq!(
+        get(server.port, "/api/custom-tools?instance=Other")
+            .await
+            .status,
+        404
+    );
+
+    let execute = |params: Value| json!({"type": "execute_custom_tool", "params": params});
+    for params in [
+        json!({"tool_name": "say_word", "parameters": {"word": "hi"}}),
+        json!({"name": "say_word", "params": {"word": "hi"}}),
+    ] {
+        let call = tokio::spawn(command(server.port, execute(params)));
+        let sent = plugin.command().await;
+        assert_eq!(
+            (&sent["name"], &sent["params"]["word"]),
+            (&json!("say_word"), &json!("hi"))
+        );
+        plugin
+            .answer(&sent, &json!({"success": true, "message": "said"}))
+            .await;
+        let answer = call.await.unwrap();
+        assert_eq!(
+            (answer.status, &read(&answer)["message"]),
+            (200, &json!("said"))
+        );
+    }
+    for (params, status) in [
+        (json!({}), 400),
+        (json!({"tool_name": "say_word", "parameters": "hi"}), 400),
+        (json!({"tool_name": "say_word", "parameters": {}}), 400),
+        (json!({"tool_name": "no_word"}), 404),
+    ] {
+        let answer = command(server.port, execute(params.clone())).await;
+        assert_eq!(answer.status, status, "{params}: {answer:?}");
+        assert_eq!(read(&answer)["success"], json!(false));
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn with_no_editor_there_are_no_tools_of_its_own() {
+    let server = Server::start(Budget::default());
+    let answer = get(server.port, "/api/custom-tools").await;
+    assert_eq!(
+        (answer.status, &ending(&answer)["cause"]),
+        (503, &json!("no_editor"))
+    );
     server.stop().await;
 }
 

@@ -68,17 +68,13 @@ impl UnityMcp {
         context: &RequestContext<RoleServer>,
     ) -> Result<Value, Ending> {
         let editor = self.told(self.active().as_deref(), context).await?;
-        let tools = editor
-            .tools
-            .as_ref()
-            .map_or(&[][..], |tools| tools.custom());
-        let tools: Vec<&Definition> = tools.iter().map(|tool| &tool.definition).collect();
-        let data = json!({"project_id": editor.hash, "tool_count": tools.len(), "tools": tools});
-        Ok(json!({
-            "success": true,
-            "message": format!("The project of {} defines {} tools.", editor.id(), tools.len()),
-            "data": data,
-        }))
+        let data = definitions(&editor);
+        let text = format!(
+            "The project of {} defines {} tools.",
+            editor.id(),
+            data["tool_count"]
+        );
+        Ok(json!({"success": true, "message": text, "data": data}))
     }
 
     async fn run_custom(
@@ -120,11 +116,19 @@ impl UnityMcp {
     }
 }
 
-fn own_tool<'a>(editor: &'a Instance, name: &str) -> Option<&'a Arc<CustomTool>> {
+/// What the project of an editor defines itself, with the fields of the Python server (10.3.0).
+pub(super) fn definitions(editor: &Instance) -> Value {
+    let tools = editor.tools.as_ref();
+    let tools = tools.map_or(&[][..], |tools| tools.custom());
+    let tools: Vec<&Definition> = tools.iter().map(|tool| &tool.definition).collect();
+    json!({"project_id": editor.hash, "tool_count": tools.len(), "tools": tools})
+}
+
+pub(super) fn own_tool<'a>(editor: &'a Instance, name: &str) -> Option<&'a Arc<CustomTool>> {
     editor.tools.as_ref()?.custom_tool(name)
 }
 
-fn no_such_tool(editor: &Instance, name: &str, editors: &[Instance]) -> Ending {
+pub(super) fn no_such_tool(editor: &Instance, name: &str, editors: &[Instance]) -> Ending {
     let name: String = name.chars().take(128).collect();
     let skipped = editor.tools.as_ref().and_then(|tools| {
         let (skipped, _) = tools.skipped();

@@ -3,6 +3,7 @@
 use crate::calls::RawCommand;
 use http::StatusCode;
 use mcp_transport_core::{Ending, Outcome};
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 /// Reads `{type, params?, unity_instance?}`.
@@ -35,13 +36,24 @@ pub(super) fn read(body: &[u8]) -> Result<RawCommand, String> {
     })
 }
 
+/// The `instance` of a query.
+pub(super) fn instance(query: &str) -> Option<String> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.find(|(name, _)| *name == "instance")?;
+    let value = value.replace('+', " ");
+    let value = percent_decode_str(&value).decode_utf8_lossy().into_owned();
+    Some(value).filter(|value| !value.trim().is_empty())
+}
+
 /// The status of a bad ending.
 pub(super) struct Status(pub(super) StatusCode);
 
 impl Status {
     pub(super) fn of(ending: &Ending) -> Self {
         Self(match (ending.outcome, &*ending.cause) {
-            (Outcome::NotDelivered, "unknown_instance") => StatusCode::NOT_FOUND,
+            (Outcome::NotDelivered, "unknown_instance" | "no_such_tool") => StatusCode::NOT_FOUND,
+            (Outcome::NotDelivered, "invalid_arguments") => StatusCode::BAD_REQUEST,
+            (Outcome::NotDelivered, "unsupported") => StatusCode::NOT_IMPLEMENTED,
             (Outcome::NotDelivered, "instance_selection_required") => StatusCode::CONFLICT,
             (Outcome::NotDelivered, _) => StatusCode::SERVICE_UNAVAILABLE,
             // The editor has it, or had: whoever reads a 503 would send it again.
@@ -81,6 +93,18 @@ mod tests {
         ] {
             assert!(read(wrong.as_bytes()).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_instance_in_a_query_may_be_encoded() {
+        let named = |query| instance(query);
+        assert_eq!(
+            named("instance=My%20Game%401a").as_deref(),
+            Some("My Game@1a")
+        );
+        assert_eq!(named("a=b&instance=My+Game").as_deref(), Some("My Game"));
+        assert_eq!(named("instance="), None);
+        assert_eq!(named("other=x"), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `GET /api/instances` | the editors |
 //! | `POST /api/command` | `{type, params?, unity_instance?}` → the editor's envelope as it came |
+//! | `GET /api/custom-tools[?instance=]` | the tools that a project defines itself |
 //! | `GET /api/auth/login-url` | where users get their keys |
 //! | `POST /register-tools` | refused: plugins say their tools over their own connection |
 //!
@@ -11,6 +12,7 @@
 #![expect(clippy::disallowed_methods, reason = "a shell that bounds its waiting")]
 
 mod command;
+mod custom;
 mod instances;
 
 use super::http::reply::{Body, json, refused};
@@ -38,16 +40,19 @@ pub(super) async fn answer(tenant: &Tenant, request: Request<Incoming>) -> Respo
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     match path {
         "/api/instances" if reads => instances(tenant),
+        "/api/custom-tools" if reads => {
+            let wanted = request.uri().query().and_then(command::instance);
+            custom::list(tenant.calls(), &caller(), wanted.as_deref()).await
+        }
         "/api/command" if request.method() == Method::POST => command(tenant, request).await,
-        "/api/instances" => wrong_method("GET"),
+        "/api/instances" | "/api/custom-tools" => wrong_method("GET"),
         "/api/command" => wrong_method("POST"),
         REGISTER_TOOLS => {
             let why = "Tools are registered by the editor's plugin, over its own connection; nobody else may replace what a tool means.";
             json(StatusCode::NOT_FOUND, &failed(why))
         }
         _ => {
-            let what =
-                "Here are GET /api/instances, POST /api/command and GET /api/auth/login-url.";
+            let what = "Here are GET /api/instances, POST /api/command, GET /api/custom-tools and GET /api/auth/login-url.";
             json(StatusCode::NOT_FOUND, &failed(what))
         }
     }
@@ -88,12 +93,19 @@ async fn command(tenant: &Tenant, request: Request<Incoming>) -> Response<Body> 
         Ok(command) => command,
         Err(why) => return json(StatusCode::BAD_REQUEST, &failed(&why)),
     };
-    // A client that hangs up drops this future, and with it the call.
-    let caller = Caller::new(None, CancellationToken::new(), None, None);
-    match tenant.calls().raw(&caller, command).await {
+    if command.name == custom::EXECUTE {
+        return custom::execute(tenant.calls(), &caller(), command).await;
+    }
+    match tenant.calls().raw(&caller(), command).await {
         Ok(envelope) => json(StatusCode::OK, &envelope),
         Err(ending) => ended(&ending),
     }
+}
+
+/// A client that hangs up drops the request's future, and with it the call. It has no session, so whoever knows an operation's
+/// id may ask for its result.
+fn caller() -> Caller {
+    Caller::new(None, CancellationToken::new(), None, None)
 }
 
 /// A bad ending in the family's one shape, and in the Python server's as well: `success` and `error`.
