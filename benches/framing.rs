@@ -9,38 +9,23 @@
 )]
 
 use benches::Goal::{AtLeast, None as Unpromised};
-use benches::{Pair, conclude};
-use bytes::{BufMut, Bytes, BytesMut};
+use benches::{KIB, MIB, Pair, alone, conclude, payload, runtime, thorough, timed};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use criterion::{Criterion, Throughput, criterion_group};
 use futures::executor::block_on;
-use futures::{Stream, StreamExt};
+use futures::{SinkExt, Stream, StreamExt};
 use mcp_transport_core::Message;
-use mcp_transport_core::codec::{LengthPrefixed, Lines};
+use mcp_transport_core::codec::{Batches, Codec, LengthPrefixed, Lines, Outgoing};
 use rmcp::RoleServer;
 use rmcp::service::RxJsonRpcMessage;
 use rmcp::transport::async_rw::JsonRpcMessageCodec;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
-use tokio_util::codec::{Encoder, FramedRead, LengthDelimitedCodec, LinesCodec};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio_util::codec::{Encoder, FramedRead, FramedWrite, LengthDelimitedCodec, LinesCodec};
 
-const KIB: usize = 1_024;
-const MIB: usize = 1_024 * KIB;
 const LIMIT: usize = 64 * MIB;
-
-/// JSON of this size, without a line break.
-fn payload(size: usize) -> Vec<u8> {
-    let head = br#"{"jsonrpc":"2.0","id":1,"method":"ping""#;
-    let mut payload = head.to_vec();
-    if size > head.len() + 24 {
-        payload.extend(br#","params":{"text":""#);
-        payload.resize(size - 3, b'x');
-        payload.extend(br#""}}"#);
-    } else {
-        payload.push(b'}');
-        payload.resize(size, b' ');
-    }
-    payload
-}
 
 /// About a megabyte of them, and four at least.
 fn frames(size: usize) -> usize {
@@ -90,49 +75,73 @@ fn read<S: Stream + Unpin>(turns: u64, open: impl Fn() -> S, each: impl Fn(S::It
 
 fn decode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decode");
-    for (name, size, goal) in [
-        ("40 B", 40, Unpromised),
-        ("64 B", 64, AtLeast(3.5)),
-        ("1 KiB", KIB, AtLeast(1.6)),
-        ("64 KiB", 64 * KIB, AtLeast(0.97)),
-        ("1 MiB", MIB, AtLeast(0.97)),
-        ("16 MiB", 16 * MIB, AtLeast(0.97)),
+    for (name, size, goal, in_batches) in [
+        ("40 B", 40, Unpromised, None),
+        ("64 B", 64, AtLeast(3.5), Some(AtLeast(5.5))),
+        ("1 KiB", KIB, AtLeast(1.6), Some(Unpromised)),
+        ("64 KiB", 64 * KIB, AtLeast(0.97), None),
+        ("1 MiB", MIB, AtLeast(0.97), None),
+        ("16 MiB", 16 * MIB, AtLeast(0.97), None),
     ] {
         let bytes = length_prefixed(size);
+        let amount = Throughput::Bytes(bytes.len() as u64);
+        let theirs = |turns| {
+            let open = || FramedRead::new(&bytes[..], delimited());
+            read(turns, open, |frame| {
+                drop(black_box(frame.unwrap().freeze()))
+            })
+        };
+        if let Some(goal) = in_batches {
+            let name = format!("decode, {name}, in batches / LengthDelimitedCodec");
+            let ours = |turns| {
+                let open = || FramedRead::with_capacity(&bytes[..], Batches::default(), 64 * KIB);
+                read(turns, open, |batch| {
+                    batch.unwrap().iter().for_each(|frame| {
+                        black_box(frame);
+                    });
+                })
+            };
+            Pair::new(&name, goal, amount.clone()).run(&mut group, ours, theirs);
+        }
         let name = format!("decode, {name} / LengthDelimitedCodec");
-        Pair::new(&name, goal, Throughput::Bytes(bytes.len() as u64)).run(
+        Pair::new(&name, goal, amount).run(
             &mut group,
             |turns| {
                 let open =
                     || LengthPrefixed::framed(tokio::io::join(&bytes[..], tokio::io::sink()));
                 read(turns, open, |message| drop(black_box(message.unwrap())))
             },
-            |turns| {
-                let open = || FramedRead::new(&bytes[..], delimited());
-                read(turns, open, |frame| {
-                    drop(black_box(frame.unwrap().freeze()))
-                })
-            },
+            theirs,
         );
     }
     group.finish();
 }
 
-fn encoded<C, I: Clone>(turns: u64, size: usize, item: &I, mut codec: C) -> Duration
-where
-    C: Encoder<I>,
-    C::Error: std::fmt::Debug,
-{
-    let mut out = BytesMut::with_capacity(2 * MIB + 8 * size);
-    let start = Instant::now();
-    for _ in 0..turns {
-        out.clear();
+/// Into a buffer that is emptied each 64 KiB, as it is when a socket takes it.
+fn put(turns: u64, size: usize, message: &Message) -> Duration {
+    let (mut codec, mut out) = (LengthPrefixed::new(), Outgoing::default());
+    timed(turns, || {
         for _ in 0..frames(size) {
-            codec.encode(item.clone(), &mut out).unwrap();
+            codec.put(message, &mut out).unwrap();
+            if out.remaining() >= 64 * KIB {
+                let all = black_box(&out).remaining();
+                out.advance(all);
+            }
         }
-        black_box(&out);
-    }
-    start.elapsed()
+    })
+}
+
+fn encoded(turns: u64, size: usize, bytes: &Bytes) -> Duration {
+    let (mut codec, mut out) = (delimited(), BytesMut::with_capacity(128 * KIB));
+    timed(turns, || {
+        for _ in 0..frames(size) {
+            codec.encode(bytes.clone(), &mut out).unwrap();
+            if out.len() >= 64 * KIB {
+                black_box(&out);
+                out.clear();
+            }
+        }
+    })
 }
 
 fn encode(criterion: &mut Criterion) {
@@ -151,8 +160,8 @@ fn encode(criterion: &mut Criterion) {
         let amount = Throughput::Bytes((frames(size) * size) as u64);
         Pair::new(&name, goal, amount).run(
             &mut group,
-            |turns| encoded(turns, size, &message, LengthPrefixed::new()),
-            |turns| encoded(turns, size, &bytes, delimited()),
+            |turns| put(turns, size, &message),
+            |turns| encoded(turns, size, &bytes),
         );
     }
     group.finish();
@@ -193,17 +202,201 @@ fn newline(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// One message of 16 MiB through a pipe in memory.
+fn pipe(criterion: &mut Criterion) {
+    const SIZE: usize = 16 * MIB;
+    let runtime = runtime();
+    let bytes = Bytes::from(payload(SIZE));
+    let message = Message::from(bytes.clone());
+    let mut group = criterion.benchmark_group("pipe");
+    group.sample_size(10);
+    let row = "16 MiB through a pipe / LengthDelimitedCodec";
+    Pair::new(row, AtLeast(8.0), Throughput::Bytes(SIZE as u64))
+        .pace(8)
+        .run(
+            &mut group,
+            |turns| {
+                runtime.block_on(async {
+                    let (left, right) = tokio::io::duplex(256 * KIB);
+                    let (mut left, mut right) =
+                        (LengthPrefixed::framed(left), LengthPrefixed::framed(right));
+                    let start = Instant::now();
+                    for _ in 0..turns {
+                        let (sent, received) =
+                            futures::join!(left.send(message.clone()), right.next());
+                        sent.unwrap();
+                        assert_eq!(received.unwrap().unwrap().len(), SIZE);
+                    }
+                    start.elapsed()
+                })
+            },
+            |turns| {
+                runtime.block_on(async {
+                    let (left, right) = tokio::io::duplex(256 * KIB);
+                    let mut left = FramedWrite::new(left, delimited());
+                    let mut right = FramedRead::new(right, delimited());
+                    let start = Instant::now();
+                    for _ in 0..turns {
+                        let (sent, received) =
+                            futures::join!(left.send(bytes.clone()), right.next());
+                        sent.unwrap();
+                        assert_eq!(received.unwrap().unwrap().len(), SIZE);
+                    }
+                    start.elapsed()
+                })
+            },
+        );
+    group.finish();
+}
+
+/// How a receiver reads what is streamed to it.
+#[derive(Clone, Copy)]
+enum Reader {
+    Batches,
+    Delimited,
+}
+
+/// A receiver in a thread of its own: it counts frames, and says after each 4,096 that they are there.
+fn receiver(reader: Reader) -> u16 {
+    alone(move |say| async move {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .unwrap();
+        say.send(listener.local_addr().unwrap().port()).unwrap();
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let (read, mut write) = stream.into_split();
+            let mut count = 0;
+            match reader {
+                Reader::Batches => {
+                    let mut frames = FramedRead::with_capacity(read, Batches::default(), 64 * KIB);
+                    while let Some(Ok(batch)) = frames.next().await {
+                        count += batch.iter().map(black_box).count();
+                        receipts(&mut count, &mut write).await;
+                    }
+                }
+                Reader::Delimited => {
+                    let mut frames = FramedRead::new(read, delimited());
+                    while let Some(Ok(frame)) = frames.next().await {
+                        black_box(frame.freeze());
+                        count += 1;
+                        receipts(&mut count, &mut write).await;
+                    }
+                }
+            }
+        }
+    })
+    .port
+}
+
+/// Frames that are streamed before the sender looks whether they are there.
+const STREAMED: usize = 4_096;
+
+async fn receipts(count: &mut usize, write: &mut (impl AsyncWriteExt + Unpin)) {
+    while *count >= STREAMED {
+        *count -= STREAMED;
+        write.write_all(b"!").await.unwrap();
+    }
+}
+
+/// How a sender streams: a flush for each, or one for all.
+#[derive(Clone, Copy)]
+enum Delimited {
+    Send,
+    Feed,
+}
+
+fn connected(runtime: &tokio::runtime::Runtime, port: u16) -> TcpStream {
+    runtime.block_on(async {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+    })
+}
+
+/// 64-byte frames over TCP.
+fn streamed(criterion: &mut Criterion) {
+    let runtime = runtime();
+    let bytes = Bytes::from(payload(64));
+    let message = Message::from(bytes.clone());
+    let (batches, one_by_one) = (receiver(Reader::Batches), receiver(Reader::Delimited));
+    let mut group = criterion.benchmark_group("streamed");
+    for (name, how, goal, pace) in [
+        ("send each", Delimited::Send, AtLeast(150.0), 150),
+        ("fed", Delimited::Feed, AtLeast(2.5), 2),
+    ] {
+        let mut ours = LengthPrefixed::framed(connected(&runtime, batches));
+        let mut theirs =
+            tokio_util::codec::Framed::new(connected(&runtime, one_by_one), delimited());
+        theirs.set_backpressure_boundary(64 * KIB);
+        let row = format!("64 B streamed over TCP / LengthDelimitedCodec, {name}");
+        let amount = Throughput::Elements(STREAMED as u64);
+        Pair::new(&row, goal, amount).pace(pace).run(
+            &mut group,
+            |turns| {
+                runtime.block_on(async {
+                    let start = Instant::now();
+                    for _ in 0..turns {
+                        for _ in 0..STREAMED {
+                            ours.feed(message.clone()).await.unwrap();
+                        }
+                        ours.flush().await.unwrap();
+                    }
+                    // All of them are there.
+                    receipt(ours.get_ref(), turns).await;
+                    start.elapsed()
+                })
+            },
+            |turns| {
+                runtime.block_on(async {
+                    let start = Instant::now();
+                    for _ in 0..turns {
+                        for _ in 0..STREAMED {
+                            match how {
+                                Delimited::Send => theirs.send(bytes.clone()).await.unwrap(),
+                                Delimited::Feed => theirs.feed(bytes.clone()).await.unwrap(),
+                            }
+                        }
+                        SinkExt::<Bytes>::flush(&mut theirs).await.unwrap();
+                    }
+                    receipt(theirs.get_ref(), turns).await;
+                    start.elapsed()
+                })
+            },
+        );
+    }
+    group.finish();
+}
+
+/// Waits for so many receipts.
+async fn receipt(stream: &TcpStream, mut count: u64) {
+    let mut buffer = [0; 256];
+    while count > 0 {
+        stream.readable().await.unwrap();
+        match stream.try_read(&mut buffer[..count.min(256) as usize]) {
+            Ok(0) => panic!("the receiver is gone"),
+            Ok(read) => count -= read as u64,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 criterion_group! {
     name = framing;
-    config = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1));
+    config = benches::quick();
     targets = decode, encode, newline
+}
+
+criterion_group! {
+    name = through;
+    config = thorough();
+    targets = pipe, streamed
 }
 
 fn main() {
     framing();
-    Criterion::default().configure_from_args().final_summary();
+    through();
     conclude();
 }

@@ -1,5 +1,6 @@
 //! Who is called: a server, a broker, and its hosts.
 
+use benches::{Peer, alone};
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use http_body_util::{BodyExt, Full};
@@ -12,8 +13,6 @@ use mcp_transport_broker::server::{Server, ServerConfig};
 use mcp_transport_core::{Listener, Message};
 use std::convert::Infallible;
 use std::io::{Read, Write};
-use std::sync::mpsc;
-use std::time::Duration;
 
 const TOKEN: &str = "a-token-of-this-bench";
 const ANSWER: &str =
@@ -24,43 +23,6 @@ pub(crate) const LARGE: &str = "large";
 
 fn large() -> String {
     ANSWER.replace("hello", &"x".repeat(8 * 1024 * 1024))
-}
-
-/// A thread with a runtime of its own, for as long as the bench runs; what it says first is where it listens, and which thread
-/// it is.
-pub(crate) fn alone<F>(run: impl FnOnce(mpsc::Sender<u16>) -> F + Send + 'static) -> Peer
-where
-    F: Future<Output = ()>,
-{
-    let (say, said) = mpsc::channel();
-    let (say_thread, thread) = mpsc::channel();
-    std::thread::spawn(move || {
-        let id = std::fs::read_link("/proc/thread-self").unwrap_or_default();
-        say_thread.send(id).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(run(say));
-    });
-    Peer {
-        port: said.recv().unwrap(),
-        thread: std::path::Path::new("/proc").join(thread.recv().unwrap()),
-    }
-}
-
-pub(crate) struct Peer {
-    pub(crate) port: u16,
-    thread: std::path::PathBuf,
-}
-
-impl Peer {
-    /// The processor time that its thread has had.
-    pub(crate) fn processor(&self) -> Duration {
-        let text = std::fs::read_to_string(self.thread.join("schedstat")).unwrap_or_default();
-        let nanos = text.split(' ').next().and_then(|first| first.parse().ok());
-        Duration::from_nanos(nanos.unwrap_or_default())
-    }
 }
 
 /// hyper, and an answer at once.

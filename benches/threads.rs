@@ -1,0 +1,67 @@
+//! Servers in threads of their own, and what they cost.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+
+/// A runtime of one thread.
+///
+/// # Panics
+/// If the system gives none.
+pub fn runtime() -> Runtime {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("the system has timers and polls")
+}
+
+/// A thread with a runtime of its own, for as long as the bench runs; what it says first is where it listens.
+///
+/// # Panics
+/// If it ends before it says so.
+pub fn alone<F>(run: impl FnOnce(mpsc::Sender<u16>) -> F + Send + 'static) -> Peer
+where
+    F: Future<Output = ()>,
+{
+    let (say, said) = mpsc::channel();
+    let (say_thread, thread) = mpsc::channel();
+    std::thread::spawn(move || {
+        let id = std::fs::read_link("/proc/thread-self").unwrap_or_default();
+        let _ = say_thread.send(id);
+        runtime().block_on(run(say));
+    });
+    let thread: PathBuf = thread.recv().unwrap_or_default();
+    Peer {
+        port: said.recv().expect("the server begins with its port"),
+        thread: Path::new("/proc").join(thread),
+    }
+}
+
+/// A server in a thread of its own.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Peer {
+    /// Where it listens.
+    pub port: u16,
+    thread: PathBuf,
+}
+
+impl Peer {
+    /// The processor time that its thread has had; zero where the system does not tell.
+    pub fn processor(&self) -> Duration {
+        let text = std::fs::read_to_string(self.thread.join("schedstat")).unwrap_or_default();
+        let nanos = text.split(' ').next().and_then(|first| first.parse().ok());
+        Duration::from_nanos(nanos.unwrap_or_default())
+    }
+}
+
+/// The memory of this process that is resident, in bytes; zero where the system does not tell.
+pub fn resident() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = text
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or_default() * 4_096
+}
