@@ -27,7 +27,7 @@ use std::time::Duration;
 use tests_integration::plugin::Plugin;
 use tests_integration::raw::{self, exchange, request};
 use tests_integration::{Answer, Client};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 const ANN: &str = "key-of-ann-5b1e";
@@ -471,6 +471,19 @@ async fn what_needs_no_key_tells_nothing_of_anybody() {
     );
     assert_eq!(exchange(hosted.port, &text).await.status, 404);
     hosted.started.stop().await;
+}
+
+#[tokio::test]
+async fn it_listens_on_the_host_that_it_was_told_and_on_no_other_address() {
+    for (host, other) in [("127.0.0.1", "[::1]"), ("[::1]", "127.0.0.1")] {
+        let listener = Loopback::bind_with(Public::of(host).unwrap(), 0).unwrap();
+        let port = listener.local_port();
+        TcpStream::connect(format!("{host}:{port}")).await.unwrap();
+        TcpStream::connect(format!("{other}:{port}"))
+            .await
+            .unwrap_err();
+    }
+    Public::of("no-such-host.invalid").unwrap_err();
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ const EDITOR_STARTS: Duration = Duration::from_secs(2);
 
 /// Runs until it is told to stop, or until the client on the pipes is gone.
 ///
-/// With a client on the pipes it runs whoever has the port: see [`relay`](super::relay).
+/// With a client on the pipes it runs whoever has the port: see the module `relay`.
 ///
 /// # Errors
 /// If the port cannot be had; nothing was started then.

@@ -1,4 +1,5 @@
 //! The command line.
+#![allow(rustdoc::bare_urls, reason = "--help prints these texts as they are")]
 
 use super::{Editors, HttpUrl, Transport};
 use clap::Parser;
