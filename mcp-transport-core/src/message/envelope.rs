@@ -1,9 +1,7 @@
 //! The envelope of one message, found without parsing its body.
 
+use super::json::{Cursor, NotJson};
 use super::{Defect, Id};
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
-use std::fmt;
 use std::ops::Range;
 
 /// What one message is, with its parts as ranges of its bytes.
@@ -43,84 +41,109 @@ impl Envelope {
 
 fn read(bytes: &[u8]) -> Result<Envelope, Defect> {
     let text = std::str::from_utf8(bytes).map_err(|_| Defect::NotJson)?;
-    match text.trim_ascii_start().as_bytes().first() {
+    let mut cursor = Cursor::new(bytes);
+    match cursor.token() {
         Some(b'{') => {}
-        Some(b'[') if serde_json::from_str::<IgnoredAny>(text).is_ok() => {
-            return Err(Defect::Batch);
+        other => {
+            cursor.value()?;
+            cursor.end()?;
+            return Err(match other {
+                Some(b'[') => Defect::Batch,
+                _ => Defect::NotRpc,
+            });
         }
-        Some(_) if serde_json::from_str::<IgnoredAny>(text).is_ok() => return Err(Defect::NotRpc),
-        _ => return Err(Defect::NotJson),
     }
-    let mut parser = serde_json::Deserializer::from_str(text);
-    let parts = (&mut parser)
-        .deserialize_map(PartsVisitor)
-        .map_err(|_| Defect::NotJson)?;
-    parser.end().map_err(|_| Defect::NotJson)?;
-    parts.classify(text)
+    Parts::read(text, cursor)?.classify(text)
 }
 
+impl From<NotJson> for Defect {
+    fn from(_: NotJson) -> Self {
+        Self::NotJson
+    }
+}
+
+/// The members of the envelope, each with its quotes or brackets.
 #[derive(Default)]
-struct Parts<'a> {
-    jsonrpc: Option<&'a RawValue>,
-    id: Option<&'a RawValue>,
-    method: Option<&'a RawValue>,
-    params: Option<&'a RawValue>,
-    result: Option<&'a RawValue>,
-    error: Option<&'a RawValue>,
+struct Parts {
+    jsonrpc: Option<Range<usize>>,
+    id: Option<Range<usize>>,
+    method: Option<Range<usize>>,
+    params: Option<Range<usize>>,
+    result: Option<Range<usize>>,
+    error: Option<Range<usize>>,
     duplicate: bool,
 }
 
-impl<'a> Parts<'a> {
-    fn slot(&mut self, key: &str) -> Option<&mut Option<&'a RawValue>> {
-        Some(match key {
+impl Parts {
+    fn read(text: &str, mut cursor: Cursor<'_>) -> Result<Self, NotJson> {
+        let mut parts = Self::default();
+        cursor.takes(b'{');
+        if cursor.takes(b'}') {
+            cursor.end()?;
+            return Ok(parts);
+        }
+        loop {
+            let key = &text[cursor.key()?];
+            let value = cursor.value()?;
+            if key.contains('\\') {
+                parts.put(&unescaped(key).ok_or(NotJson)?, value);
+            } else {
+                parts.put(key, value);
+            }
+            if !cursor.takes(b',') {
+                break;
+            }
+        }
+        if !cursor.takes(b'}') {
+            return Err(NotJson);
+        }
+        cursor.end()?;
+        Ok(parts)
+    }
+
+    fn put(&mut self, key: &str, value: Range<usize>) {
+        let slot = match key {
             "jsonrpc" => &mut self.jsonrpc,
             "id" => &mut self.id,
             "method" => &mut self.method,
             "params" => &mut self.params,
             "result" => &mut self.result,
             "error" => &mut self.error,
-            _ => return None,
-        })
+            _ => return,
+        };
+        let again = slot.replace(value).is_some();
+        self.duplicate |= again;
     }
 
     fn classify(self, text: &str) -> Result<Envelope, Defect> {
         if self.duplicate {
             return Err(Defect::Duplicate);
         }
-        if self.jsonrpc.map(RawValue::get) != Some("\"2.0\"") {
+        if self.jsonrpc.map(|range| &text[range]) != Some("\"2.0\"") {
             return Err(Defect::NotRpc);
         }
-        let range = |raw: &RawValue| range_in(text, raw.get());
-        let params = self.params.map(range);
+        let id = |range: Range<usize>| Id::from_value(&text[range]).ok_or(Defect::BadId);
         match (self.method, self.result, self.error) {
             (Some(method), None, None) => {
-                let method = name(text, method.get()).ok_or(Defect::NotRpc)?;
-                let Some(id) = self.id else {
+                let method = name(text, method).ok_or(Defect::NotRpc)?;
+                let params = self.params;
+                let Some(range) = self.id else {
                     return Ok(Envelope::Notification { method, params });
                 };
-                let id = Id::from_json(id.get()).ok_or(Defect::BadId)?;
+                let id = id(range)?;
                 Ok(Envelope::Request { id, method, params })
             }
-            (None, Some(result), None) => {
-                let id = self
-                    .id
-                    .and_then(|id| Id::from_json(id.get()))
-                    .ok_or(Defect::BadId)?;
-                Ok(Envelope::Response {
-                    id: Some(id),
-                    body: range(result),
-                    is_error: false,
-                })
-            }
+            (None, Some(body), None) => Ok(Envelope::Response {
+                id: Some(id(self.id.ok_or(Defect::BadId)?)?),
+                body,
+                is_error: false,
+            }),
             // An error may lack its id: the peer could not read the request that it answers.
-            (None, None, Some(error)) => {
-                let id = match self.id.map(RawValue::get) {
-                    None | Some("null") => None,
-                    Some(id) => Some(Id::from_json(id).ok_or(Defect::BadId)?),
-                };
+            (None, None, Some(body)) => {
+                let range = self.id.filter(|range| &text[range.clone()] != "null");
                 Ok(Envelope::Response {
-                    id,
-                    body: range(error),
+                    id: range.map(id).transpose()?,
+                    body,
                     is_error: true,
                 })
             }
@@ -129,44 +152,15 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Where a borrowed piece lies in its text.
-fn range_in(text: &str, piece: &str) -> Range<usize> {
-    let start = piece.as_ptr() as usize - text.as_ptr() as usize;
-    start..start + piece.len()
-}
-
-fn name(text: &str, raw: &str) -> Option<Name> {
-    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+fn name(text: &str, range: Range<usize>) -> Option<Name> {
+    let inner = text[range.clone()].strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {
-        return serde_json::from_str(raw).ok().map(Name::Unescaped);
+        return unescaped(inner).map(|name| Name::Unescaped(name.into()));
     }
-    Some(Name::Plain(range_in(text, inner)))
+    Some(Name::Plain(range.start + 1..range.end - 1))
 }
 
-struct PartsVisitor;
-
-impl<'de> Visitor<'de> for PartsVisitor {
-    type Value = Parts<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parts<'de>, A::Error> {
-        let mut parts = Parts::default();
-        while let Some(key) = map.next_key::<Key<'de>>()? {
-            match parts.slot(&key.0) {
-                None => drop(map.next_value::<IgnoredAny>()?),
-                Some(slot) => {
-                    let again = slot.replace(map.next_value()?).is_some();
-                    parts.duplicate |= again;
-                }
-            }
-        }
-        Ok(parts)
-    }
+/// What a text that is written with escapes stands for.
+fn unescaped(inner: &str) -> Option<String> {
+    serde_json::from_str(&format!("\"{inner}\"")).ok()
 }
-
-/// A key, borrowed unless it was written with escapes.
-#[derive(serde::Deserialize)]
-struct Key<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);

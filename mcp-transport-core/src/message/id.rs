@@ -57,6 +57,15 @@ impl Id {
         }
     }
 
+    /// Reads a value that is JSON, without white space around it.
+    pub(super) fn from_value(json: &str) -> Option<Self> {
+        match json.as_bytes().first()? {
+            b'"' if !json.contains('\\') => Some(Self::from(json.trim_matches('"'))),
+            b'-' | b'0'..=b'9' => Some(number(json)),
+            _ => Self::from_json(json),
+        }
+    }
+
     /// The text, where the id is text.
     pub fn as_str(&self) -> Option<&str> {
         match &self.value {

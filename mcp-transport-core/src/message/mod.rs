@@ -3,6 +3,7 @@
 mod build;
 mod envelope;
 mod id;
+mod json;
 pub(crate) mod scan;
 
 pub use id::Id;
