@@ -121,4 +121,5 @@ def body():
             asyncio.run(drive(server.url, "AfterAbsence"))
 
 
-main(body)
+if __name__ == "__main__":
+    main(body)
