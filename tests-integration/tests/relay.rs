@@ -452,3 +452,47 @@ async fn a_client_by_websocket_has_to_pass_the_guard_too() {
     let client = Client::legacy(link.typed()).await;
     assert!(!client.peer().list_all_tools().await.unwrap().is_empty());
 }
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_broker_one_works_for_all_and_another_one_after_it() {
+    let mut rig = Rig::new(Leg::Hub).await;
+    let with = |flags: &'static [&'static str]| rig.server_with(flags, rig.state.path());
+    let first = with(&["--behind-broker"]).await;
+    let others = [
+        with(&["--behind-broker"]).await,
+        with(&["--behind-broker"]).await,
+        with(&[]).await,
+    ];
+    rig.open(Options::default());
+    assert!(first.create("first").await.succeeded());
+    let made = join_all(others.iter().map(|server| server.create("before"))).await;
+    assert!(made.iter().all(Answer::succeeded), "{made:?}");
+    first.kill().await;
+    // These are asked again, so all know by then that it is gone.
+    join_all(
+        others
+            .iter()
+            .map(|server| server.client.peer().list_all_tools()),
+    )
+    .await;
+    let made = join_all(others.iter().map(|server| server.create("after"))).await;
+    assert!(made.iter().all(Answer::succeeded), "{made:?}");
+    let report = rig.editor().report().objects_created;
+    assert_eq!((report["before"], report["after"]), (3, 3));
+    for server in others {
+        let mut child = server.child;
+        server.client.close().await;
+        timeout(PATIENCE, child.wait())
+            .await
+            .expect("it ends")
+            .unwrap();
+    }
+    // The last one took its broker with it.
+    let gone = async {
+        while loopback::connect(rig.port).await.is_ok() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, gone).await.expect("no broker is left");
+}

@@ -128,8 +128,10 @@ async fn serve(client: BrokerClient, calls: Calls) {
 pub(super) struct Found {
     broker: Launched,
     pub(super) pid: u32,
-    /// Whether a server is attached to it, or may be: it did not say.
+    /// Whether a server is attached to it.
     pub(super) has_server: bool,
+    /// That one's process, if it said.
+    pub(super) server_pid: Option<u64>,
 }
 
 /// The broker that keeps this port, if there is one of ours.
@@ -140,6 +142,9 @@ pub(super) async fn find(port: u16) -> Option<Found> {
     Some(Found {
         pid: broker.pid(),
         has_server: has_host(&status),
+        server_pid: serde_json::from_str::<serde_json::Value>(&status)
+            .ok()
+            .and_then(|status| status["host"]["pid"].as_u64()),
         broker,
     })
 }

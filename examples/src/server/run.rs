@@ -151,6 +151,9 @@ pub(super) fn banner(server: &Whole, simulated: bool) -> String {
     } else {
         editors.iter().map(shown).collect::<Vec<_>>().join(", ")
     };
+    if !server.has_port() {
+        return format!("Health  http://127.0.0.1:{own}/health\nEditor  {editors}");
+    }
     format!(
         "\
 MCP     http://127.0.0.1:{port}/mcp

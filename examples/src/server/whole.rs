@@ -150,6 +150,12 @@ impl Whole {
         self.own
     }
 
+    /// Whether editors can come by the port, as far as is known.
+    pub(super) fn has_port(&self) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().is_none_or(|known| known.by_family)
+    }
+
     /// How its own port is.
     pub(super) fn health(&self) -> Health {
         self.health.borrow().clone()

@@ -32,6 +32,12 @@ const ROOM: usize = 64;
 const TRY: Duration = Duration::from_secs(1);
 const ASK_EVERY: u32 = 30;
 
+/// How often to look whom a broker has taken.
+const SETTLING: Duration = Duration::from_millis(20);
+
+/// How many glances those who use a broker themselves have to come to one that lost its server, before one who does not ends it.
+const FOR_OTHERS: usize = 20;
+
 /// Decides where the messages go, and makes the connection. One for each process.
 pub(super) struct Place {
     options: Options,
@@ -165,8 +171,6 @@ impl Place {
             if refused.kind() == io::ErrorKind::AddrInUse && inner.nobody > GLANCES {
                 step = Step::Apart(nobody_answers(self.options.port));
             }
-        } else {
-            inner.nobody = 0;
         }
         match step {
             Step::Relay { host, pid } => Ok(self.relay(&mut inner, host, pid)),
@@ -179,6 +183,11 @@ impl Place {
                 _ => self.apart(&mut inner, fault),
             },
             Step::Apart(fault) => self.apart(&mut inner, fault),
+            // Its next server may be just coming.
+            Step::EndBroker if inner.owner.is_some() && inner.nobody < FOR_OTHERS => {
+                inner.nobody += 1;
+                Err(refused)
+            }
             Step::EndBroker => {
                 if let Some(broker) = behind::find(self.options.port).await {
                     broker.end().await?;
@@ -219,6 +228,10 @@ impl Place {
         match Behind::find(*port, budget, origins).await {
             Ok(Some(behind)) => {
                 let server = Whole::start(&self.options, bind(0)?, Some(behind))?;
+                if let Some(broker) = beaten(*port).await {
+                    tokio::spawn(server.stop());
+                    return Ok(Some(self.relay(inner, HOSTS[0], broker)));
+                }
                 Ok(Some(installed(inner, server)))
             }
             Ok(None) => Ok(None),
@@ -256,7 +269,7 @@ impl Place {
                 "another unity_server has the port; this client's messages go to that one"
             );
         }
-        inner.apart = None;
+        (inner.apart, inner.nobody) = (None, 0);
         if let Some(server) = inner.server.take() {
             tokio::spawn(server.stop());
         }
@@ -299,10 +312,22 @@ impl Place {
     }
 }
 
+/// Two may come to a broker without a server at once, and it takes one of them. Says whose client we are if it is not us.
+async fn beaten(port: u16) -> Option<u32> {
+    for _ in 0..GLANCES {
+        let broker = behind::find(port).await?;
+        if let Some(pid) = broker.server_pid {
+            return (pid != u64::from(std::process::id())).then_some(broker.pid);
+        }
+        tokio::time::sleep(SETTLING).await;
+    }
+    None
+}
+
 fn installed(inner: &mut Inner, server: Whole) -> To {
     let calls = server.calls().clone();
     inner.server = Some(server);
-    inner.owner = None;
+    (inner.owner, inner.nobody) = (None, 0);
     To::Own(calls)
 }
 
