@@ -1,6 +1,7 @@
 //! What the integration tests share: the whole server in this process, its simulated editor, and real MCP clients.
 #![expect(clippy::disallowed_methods, reason = "a harness waits")]
 
+pub mod ear;
 pub mod fixture;
 pub mod folder;
 pub mod plugin;

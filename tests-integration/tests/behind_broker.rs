@@ -10,6 +10,7 @@
 use examples::sim::{self, Editor};
 use mcp_transport_broker::launch::Launch;
 use mcp_transport_core::loopback;
+use rmcp::model::SubscriptionFilter;
 use rmcp::service::ServiceError;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tests_integration::ear::Ear;
 use tests_integration::folder::Folder;
 use tests_integration::process::unity_server;
 use tests_integration::{Answer, Client};
@@ -303,6 +305,43 @@ async fn tools_are_listed_at_once_while_the_server_is_away() {
             client.peer().list_all_tools().await.unwrap().len(),
             with_server
         );
+    }
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn clients_of_both_eras_hear_through_the_broker_that_an_editor_brings_other_tools() {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let rig = Rig::start().await;
+    let mut legacy = Ear::legacy_at(&rig.url()).await;
+    let modern = rig.modern().await;
+    let filter = SubscriptionFilter::builder().tools_list_changed().build();
+    let mut listener = modern.peer().listen(filter).await.unwrap();
+    let bake = json!({"name": "bake", "description": "Bakes."});
+    let _editor = rig.editor(sim::Options::default().tool(bake));
+    // The broker may have told of this server itself first: it has not known it before.
+    for heard in ["legacy", "modern"] {
+        let listed = async {
+            loop {
+                let peer = match heard {
+                    "legacy" => {
+                        legacy.hears().await;
+                        legacy.peer()
+                    }
+                    _ => {
+                        assert!(listener.next().await.unwrap().is_some());
+                        modern.peer()
+                    }
+                };
+                let tools = peer.list_all_tools().await.unwrap();
+                if tools.iter().any(|tool| tool.name == "bake") {
+                    return tools;
+                }
+            }
+        };
+        let listed = tokio::time::timeout(PATIENCE, listed).await;
+        let listed = listed.unwrap_or_else(|_| panic!("{heard} hears of it"));
+        assert!(listed.iter().all(|tool| tool.name != "manage_vfx"));
     }
     rig.end().await;
 }

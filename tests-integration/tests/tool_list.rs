@@ -11,16 +11,15 @@ use examples::server::UnityMcp;
 use examples::server::offer::Choices;
 use examples::sim::{Editor, Options};
 use rmcp::model::SubscriptionFilter;
-use rmcp::service::{NotificationContext, RunningService, Subscription};
-use rmcp::transport::StreamableHttpClientTransport;
-use rmcp::{ClientHandler, Peer, RoleClient, ServiceExt};
+use rmcp::service::Subscription;
+use rmcp::{Peer, RoleClient, ServiceExt};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+use tests_integration::ear::Ear;
 use tests_integration::plugin::Plugin;
 use tests_integration::raw::Session;
 use tests_integration::{Answer, Client, Server, reload};
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// Nothing that should happen takes longer.
@@ -28,36 +27,19 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// A client that hears when its list has changed.
-struct Ear(mpsc::UnboundedSender<()>);
-
-impl ClientHandler for Ear {
-    async fn on_tool_list_changed(&self, _: NotificationContext<RoleClient>) {
-        let _ = self.0.send(());
-    }
-}
-
 /// One way in, and what is heard there.
 enum Way {
-    Session(
-        &'static str,
-        RunningService<RoleClient, Ear>,
-        mpsc::UnboundedReceiver<()>,
-    ),
+    Session(&'static str, Ear),
     Modern(Client, Box<Subscription>),
 }
 
 impl Way {
     async fn over_http(server: &Server) -> Self {
-        let (sender, heard) = mpsc::unbounded_channel();
-        let transport = StreamableHttpClientTransport::from_uri(server.url());
-        let client = Ear(sender).serve(transport).await.unwrap();
-        Self::Session("http", client, heard)
+        Self::Session("http", Ear::legacy_at(&server.url()).await)
     }
 
     /// As on the pipes of a client that has started the server.
     async fn over_pipes(server: &Server) -> Self {
-        let (sender, heard) = mpsc::unbounded_channel();
         let (near, far) = tokio::io::duplex(64 * 1024);
         let calls = server.calls.clone();
         tokio::spawn(async move {
@@ -65,8 +47,7 @@ impl Way {
             let service = service.serve(far).await.unwrap();
             let _ = service.waiting().await;
         });
-        let client = Ear(sender).serve(near).await.unwrap();
-        Self::Session("stdio", client, heard)
+        Self::Session("stdio", Ear::legacy(near).await)
     }
 
     async fn modern(server: &Server) -> Self {
@@ -79,7 +60,7 @@ impl Way {
 
     fn peer(&self) -> &Peer<RoleClient> {
         match self {
-            Self::Session(_, client, _) => client.peer(),
+            Self::Session(_, ear) => ear.peer(),
             Self::Modern(client, _) => client.peer(),
         }
     }
@@ -87,11 +68,9 @@ impl Way {
     /// Waits until it hears of a change.
     async fn hears(&mut self) {
         match self {
-            Self::Session(way, _, heard) => {
-                let heard = timeout(PATIENCE, heard.recv()).await;
-                heard
-                    .unwrap_or_else(|_| panic!("{way} hears of it"))
-                    .unwrap();
+            Self::Session(way, ear) => {
+                let heard = timeout(PATIENCE, ear.hears()).await;
+                heard.unwrap_or_else(|_| panic!("{way} hears of it"));
             }
             Self::Modern(_, subscription) => {
                 let next = timeout(PATIENCE, subscription.next()).await;
@@ -217,10 +196,10 @@ async fn a_reload_changes_no_list_and_a_list_waits_for_no_editor() {
     let began = Instant::now();
     assert_eq!(way.tools().await, before);
     println!("tools/list with an editor away: {:?}", began.elapsed());
-    let Way::Session(_, _, mut heard) = way else {
+    let Way::Session(_, mut ear) = way else {
         unreachable!("it is a session");
     };
-    assert!(heard.try_recv().is_err(), "nothing has changed");
+    assert!(!ear.has_heard(), "nothing has changed");
     server.stop().await;
 }
 

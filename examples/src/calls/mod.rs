@@ -199,7 +199,12 @@ impl Calls {
             .any(|it| self.hub.is_running(id, *it) || self.polls.is_running(id, *it));
         let late = owners.iter().find_map(|it| self.hub.late_result(id, *it));
         if let Some(envelope) = late {
-            return answered(&envelope).map_err(|ending| ending.operation_id(id));
+            let result = match answered(&envelope) {
+                // Its client was gone before it said that it would take its time.
+                Ok(reply) if reply.pending.is_some() => Err(polling::begun_unseen(&reply)),
+                result => result,
+            };
+            return result.map_err(|ending| ending.operation_id(id));
         }
         let mut endings = self.endings.lock().unwrap_or_else(PoisonError::into_inner);
         let ending = match endings.get(now(), id, owner) {

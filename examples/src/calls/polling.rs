@@ -92,6 +92,15 @@ pub(super) fn still_at_work(command: &str, spent: Duration) -> Ending {
     Ending::new(Outcome::Running, "client_budget", text).retryable(false)
 }
 
+/// It began after its client had given it up, so nobody asks for what comes of it.
+pub(super) fn begun_unseen(reply: &Reply) -> Ending {
+    let said = reply.message.as_deref().unwrap_or_default();
+    let text = format!(
+        "It has begun its work, and was not done when it answered, which nobody waited for any more. It said: {said} To learn what comes of it, call the tool with the action by which it is asked."
+    );
+    Ending::new(Outcome::Running, "pending", text).retryable(false)
+}
+
 /// More such work than anybody can keep an eye on.
 pub(super) fn too_many(limit: usize) -> Ending {
     let text = format!(
