@@ -462,6 +462,35 @@ async fn an_editor_that_listens_says_what_it_has_once_it_is_called_and_is_not_di
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_finds_an_editor_standing_still_over_our_own_question_is_sent_when_it_goes_on() {
+    let server = Server::dialling(Budget::default());
+    let editor = server.editor(Options::default()).await;
+    let client = server.client().await;
+    let create = |name: &str| {
+        client.call(
+            "manage_gameobject",
+            json!({"action": "create", "name": name}),
+        )
+    };
+    assert!(create("First").await.succeeded());
+    editor.freeze(true);
+    // The question goes out, and is not answered.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let meanwhile = async {
+        // Longer than a command waits for that.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        assert!(!editor.report().objects_created.contains_key("Second"));
+        editor.freeze(false);
+    };
+    let both = async { tokio::join!(create("Second"), meanwhile) };
+    let (answer, ()) = timeout(PATIENCE, both).await.expect("no call hangs");
+    assert!(answer.succeeded(), "{answer:?}");
+    assert_eq!(editor.report().objects_created["Second"], 1);
+    until_listed(&server, "manage_scene").await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_editor_is_asked_what_it_has_when_somebody_wants_to_know() {
     for server in [
         Server::start(Budget::default()),
