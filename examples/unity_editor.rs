@@ -9,7 +9,8 @@
 //!
 //! The menu items `Simulator/Reload Domain` and `Simulator/Report` are its own, and
 //! `Simulator/Strike Before Read` (`Before Effect`, `After Effect`, `After Answer`), which lets a reload
-//! strike the next command there. `RUST_LOG=debug` shows each command. Ctrl-C quits politely.
+//! strike the next command there; `Simulator/Slow Compilation`, `Slow Import` and `Run All Tests`, which keep it busy for 2 s;
+//! `Simulator/Batches Of 60`, as the plugin's window sets it. `RUST_LOG=debug` shows each command. Ctrl-C quits politely.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

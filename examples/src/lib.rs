@@ -3,6 +3,7 @@
 pub mod bridge;
 pub mod calls;
 pub mod catalogue;
+pub mod docs;
 pub mod hub;
 pub mod logic;
 pub mod server;

@@ -155,6 +155,7 @@ impl Editors {
             hash: hash.to_owned(),
             path: Some(format!("/projects/{hash}")),
             unity_version: "6000.0".to_owned(),
+            port: 6400,
             is_ready,
         };
         self.state.list(self.now, &listed);
@@ -173,6 +174,20 @@ impl Editors {
 
 const AWAY: Option<ErrorKind> = Some(ErrorKind::Disconnected);
 const QUIT: Option<ErrorKind> = Some(ErrorKind::Evicted(EvictionReason::ShuttingDown));
+
+#[test]
+fn an_editor_that_listens_is_chosen_by_its_port_and_a_hash_in_either_case() {
+    let editors = Editors::new()
+        .with("Game", "aa11", None)
+        .listed("Other", "bb22", true);
+    assert_eq!(editors.choose(Some("6400")), Ok("bb22".to_owned()));
+    assert_eq!(editors.choose(Some("Other@BB2")), Ok("bb22".to_owned()));
+    assert_eq!(editors.choose(Some("AA")), Ok("aa11".to_owned()));
+    assert!(matches!(
+        editors.choose(Some("6401")),
+        Err(NoTarget::Unknown { .. })
+    ));
+}
 
 #[test]
 fn an_editor_is_chosen_by_whatever_names_only_it() {

@@ -635,7 +635,6 @@ const BEYOND: &[&str] = &[
     "manage_texture",
     "manage_ui",
     "manage_vfx",
-    "run_tests",
     "unity_reflect",
 ];
 
@@ -683,6 +682,102 @@ fn what_reloads_the_domain_here_is_what_the_catalogue_expects_to() {
         let tool = Catalogue::builtin().tool(name).expect(name);
         assert!(tool.reloads(params["action"].as_str()), "{name} {params}");
     }
+}
+
+fn editor(world: &mut World, at: u64) -> Value {
+    let answer = world
+        .execute(at, Command::new("get_editor_state", &Value::Null))
+        .answer;
+    answer["result"]["data"].clone()
+}
+
+#[test]
+fn what_takes_a_moment_shows_in_the_state_and_passes() {
+    for (item, flag, phase) in [
+        (
+            "Simulator/Slow Compilation",
+            "/compilation/is_compiling",
+            "compiling",
+        ),
+        (
+            "Simulator/Slow Import",
+            "/assets/is_updating",
+            "asset_import",
+        ),
+        (
+            "Simulator/Run All Tests",
+            "/tests/is_running",
+            "running_tests",
+        ),
+    ] {
+        let mut world = world();
+        let params = json!({"menuPath": item});
+        world.execute(1_000, Command::new("execute_menu_item", &params));
+        let busy = editor(&mut world, 2_999);
+        assert_eq!(busy.pointer(flag), Some(&json!(true)), "{item}");
+        assert_eq!(busy["activity"]["phase"], phase);
+        assert_eq!(
+            editor(&mut world, 3_000).pointer(flag),
+            Some(&json!(false)),
+            "{item}"
+        );
+    }
+}
+
+#[test]
+fn tests_run_as_one_job_that_is_asked_for_and_that_a_reload_leaves_alone() {
+    let mut world = world();
+    let none = json!({});
+    let mut at = |now, name, params: &Value| {
+        world.execute(now, Command::new(name, params)).answer["result"].clone()
+    };
+    let begun = at(1_000, "run_tests", &json!({"mode": "PlayMode"}));
+    let job = json!({"job_id": begun["data"]["job_id"]});
+    assert_eq!(
+        at(1_100, "run_tests", &none)["data"]["reason"],
+        "tests_running"
+    );
+    let running = at(2_000, "get_test_job", &job);
+    assert_eq!(
+        (
+            &running["data"]["status"],
+            &running["data"]["progress"]["completed"]
+        ),
+        (&json!("running"), &json!(2))
+    );
+    assert_eq!(
+        at(2_000, "get_editor_state", &none)["data"]["tests"]["current_job_id"],
+        job["job_id"]
+    );
+    let ended = at(3_000, "get_test_job", &job);
+    assert_eq!(ended["data"]["status"], "failed");
+    assert_eq!(ended["data"]["result"]["summary"]["failed"], 1);
+    assert_eq!(
+        at(3_000, "get_test_job", &json!({"job_id": "?"}))["success"],
+        false
+    );
+
+    let one = at(
+        4_000,
+        "run_tests",
+        &json!({"testNames": ["Sim.Save.Keeps"]}),
+    );
+    let one = json!({"job_id": one["data"]["job_id"]});
+    assert_eq!(
+        at(4_100, "run_tests", &json!({"clear_stuck": true}))["success"],
+        true
+    );
+    assert_eq!(at(4_200, "get_test_job", &one)["data"]["status"], "failed");
+    let again = at(
+        4_300,
+        "run_tests",
+        &json!({"testNames": ["Sim.Save.Keeps"]}),
+    );
+    let again = json!({"job_id": again["data"]["job_id"]});
+    assert_eq!(
+        at(4_800, "get_test_job", &again)["data"]["status"],
+        "succeeded"
+    );
 }
 
 #[test]

@@ -18,8 +18,10 @@ fn budget(client: Duration) -> Budget {
     Budget::new(Duration::from_secs(120), Some(client))
 }
 
+/// By `batch_execute`, before which the editor is not asked how it is.
 fn create(name: &str) -> Value {
-    json!({"action": "create", "name": name})
+    let params = json!({"action": "create", "name": name});
+    json!({"commands": [{"tool": "manage_gameobject", "params": params}]})
 }
 
 /// Asks until the operation is no longer running.
@@ -44,7 +46,7 @@ async fn a_client_without_progress_hears_in_time_that_its_call_was_not_delivered
         .await;
     reload(&editor).await;
     let session = Session::begin(server.port).await;
-    let answer = session.call("manage_gameobject", create("Lost")).await;
+    let answer = session.call("batch_execute", create("Lost")).await;
     assert_eq!(answer.outcome(), Some("not_delivered"), "{answer:?}");
     assert_eq!(answer.value["cause"], "reloading");
     assert_eq!(answer.value["retryable"], true);
@@ -54,7 +56,7 @@ async fn a_client_without_progress_hears_in_time_that_its_call_was_not_delivered
     editor.connected().await;
     assert!(
         session
-            .call("manage_gameobject", create("Witness"))
+            .call("batch_execute", create("Witness"))
             .await
             .succeeded()
     );
@@ -71,7 +73,7 @@ async fn a_client_without_progress_hears_that_its_call_runs_and_gets_the_result_
         Session::begin(server.port).await,
         Session::begin(server.port).await,
     );
-    let answer = session.call("manage_gameobject", create("Slow")).await;
+    let answer = session.call("batch_execute", create("Slow")).await;
     assert!(answer.is_error, "{answer:?}");
     assert_eq!(answer.outcome(), Some("running"), "{answer:?}");
     assert_eq!(answer.value["retryable"], false);
@@ -83,7 +85,7 @@ async fn a_client_without_progress_hears_that_its_call_runs_and_gets_the_result_
         .await;
     assert_eq!(asked.outcome(), Some("running"), "{asked:?}");
     // One behind it was not delivered, and is withdrawn: the next to run is somebody else's.
-    let behind = other.call("manage_gameobject", create("Behind")).await;
+    let behind = other.call("batch_execute", create("Behind")).await;
     assert_eq!(behind.outcome(), Some("not_delivered"), "{behind:?}");
     assert_eq!(behind.value["cause"], "busy", "{behind:?}");
 
@@ -110,7 +112,7 @@ async fn a_result_of_a_client_without_sessions_is_for_whoever_knows_its_id() {
     let editor = server
         .editor(Options::default().latency(Duration::from_millis(700)))
         .await;
-    let text = raw::modern_call(server.port, "manage_gameobject", &create("Slow"), false);
+    let text = raw::modern_call(server.port, "batch_execute", &create("Slow"), false);
     // What such a client says of a session counts for nothing.
     let text = text.replace("Accept:", "Mcp-Session-Id: mine\r\nAccept:");
     let answer = raw::exchange(server.port, &text).await.answer();
@@ -138,7 +140,7 @@ async fn an_operation_whose_editor_reloads_while_it_runs_is_unknown_from_then_on
         .await;
     editor.freeze(true);
     let session = Session::begin(server.port).await;
-    let answer = session.call("manage_gameobject", create("Slow")).await;
+    let answer = session.call("batch_execute", create("Slow")).await;
     assert_eq!(answer.outcome(), Some("running"), "{answer:?}");
     reload(&editor).await;
     let id = &answer.value["operation_id"];
@@ -161,7 +163,7 @@ async fn a_client_that_hears_of_progress_waits_on_and_is_told_what_for() {
     reload(&editor).await;
     editor.connected().await;
     reload(&editor).await;
-    let text = raw::modern_call(server.port, "manage_gameobject", &create("Patient"), true);
+    let text = raw::modern_call(server.port, "batch_execute", &create("Patient"), true);
     let response = raw::exchange(server.port, &text).await;
     assert!(response.answer().succeeded(), "{response:?}");
     let messages = response.messages();
@@ -187,7 +189,7 @@ async fn a_budget_of_nothing_is_no_limit() {
         .await;
     reload(&editor).await;
     let session = Session::begin(server.port).await;
-    let answer = session.call("manage_gameobject", create("Held")).await;
+    let answer = session.call("batch_execute", create("Held")).await;
     assert!(answer.succeeded(), "{answer:?}");
     server.stop().await;
 }
@@ -201,11 +203,11 @@ async fn an_editor_that_quits_fails_its_calls_at_once_and_says_that_it_quit() {
         Session::begin(server.port).await,
         Session::begin(server.port).await,
     );
-    let running = tokio::spawn(async move { first.call("manage_gameobject", create("A")).await });
+    let running = tokio::spawn(async move { first.call("batch_execute", create("A")).await });
     while server.hub.snapshot()[0].running.is_none() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    let queued = tokio::spawn(async move { second.call("manage_gameobject", create("B")).await });
+    let queued = tokio::spawn(async move { second.call("batch_execute", create("B")).await });
     server.queued(1).await;
     editor.quit().await;
     let soon = Duration::from_secs(1);
@@ -218,7 +220,7 @@ async fn an_editor_that_quits_fails_its_calls_at_once_and_says_that_it_quit() {
         .expect("at once")
         .unwrap();
     let third = Session::begin(server.port).await;
-    let later = tokio::time::timeout(soon, third.call("manage_gameobject", create("C")))
+    let later = tokio::time::timeout(soon, third.call("batch_execute", create("C")))
         .await
         .expect("at once");
     for (answer, outcome) in [
@@ -238,9 +240,9 @@ async fn a_plugin_that_stopped_waiting_for_its_own_main_loop_leaves_the_outcome_
     let mut plugin = Plugin::register(&server, "Raw", "0123456789abcdef").await;
     plugin.expect("registered").await;
     let session = Session::begin(server.port).await;
-    let call = tokio::spawn(async move { session.call("manage_gameobject", create("A")).await });
+    let call = tokio::spawn(async move { session.call("batch_execute", create("A")).await });
     let execute = plugin.expect("execute").await;
-    assert_eq!(execute["name"], "manage_gameobject");
+    assert_eq!(execute["name"], "batch_execute");
     // As the installed plugin says it.
     let error = "Command processing timed out after 30000 ms";
     plugin
@@ -260,10 +262,10 @@ async fn a_server_that_goes_down_answers_every_call_and_tells_every_editor() {
     let mut plugin = Plugin::register(&server, "Raw", "0123456789abcdef").await;
     plugin.expect("registered").await;
     let (first, second) = (Session::begin(server.port).await, server.client().await);
-    let running = tokio::spawn(async move { first.call("manage_gameobject", create("A")).await });
+    let running = tokio::spawn(async move { first.call("batch_execute", create("A")).await });
     plugin.expect("execute").await;
     let queued = tokio::spawn(async move {
-        let answer = second.call("manage_gameobject", create("B")).await;
+        let answer = second.call("batch_execute", create("B")).await;
         (answer, second)
     });
     server.queued(1).await;

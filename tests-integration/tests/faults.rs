@@ -241,7 +241,8 @@ async fn an_editor_that_lost_its_seat_to_another_is_named() {
     let mut silent = Plugin::register(&server, "Game", "0123456789abcdef").await;
     silent.expect("registered").await;
     let session = Session::begin(server.port).await;
-    let call = tokio::spawn(async move { session.call("manage_gameobject", create("A")).await });
+    let call = json!({"commands": [{"tool": "manage_gameobject", "params": create("A")}]});
+    let call = tokio::spawn(async move { session.call("batch_execute", call).await });
     silent.expect("execute").await;
     let mut second = Plugin::register(&server, "Game", "0123456789abcdef").await;
     second.expect("registered").await;

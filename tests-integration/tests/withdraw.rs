@@ -102,6 +102,13 @@ async fn a_client_with_a_session_that_hangs_up_has_cancelled_nothing() {
     let text = session.call_text("manage_gameobject", &create("Kept"));
     drop(begun(&server, &text).await);
     editor.connected().await;
+    let made = async {
+        while !editor.report().objects_created.contains_key("Kept") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let made = tokio::time::timeout(Duration::from_secs(10), made).await;
+    made.expect("it is made although nobody waits for it");
     server.nothing_queued().await;
     let witness = session.call("manage_gameobject", create("Witness")).await;
     assert!(witness.succeeded(), "{witness:?}");

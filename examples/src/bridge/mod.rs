@@ -131,6 +131,7 @@ fn listed(project: &Project) -> Listed {
         hash: project.key.clone(),
         path: Some(path.unwrap_or(&status.project_path).to_owned()),
         unity_version: status.unity_version.clone(),
+        port: status.unity_port,
         is_ready: project.is_ready(),
     }
 }

@@ -1,10 +1,11 @@
 //! What is read after a command: whether a change is there whose answer a reload ate, and whether the editor is quiet again.
 #![expect(clippy::disallowed_methods, reason = "a shell that waits by the clock")]
 
-use super::{Caller, Calls, Clock, now};
+use super::{Caller, Calls, Clock, diagnose, now};
 use crate::catalogue::envelope::{Reply, normalise};
 use crate::catalogue::{Call, Verdict, Verify, wire_timeout};
 use crate::hub::Request;
+use crate::logic::refresh;
 use mcp_transport_core::delivery::Replay;
 use std::time::Duration;
 
@@ -37,33 +38,44 @@ impl Calls {
         }
     }
 
-    /// `refresh_unity` with `wait_for_ready`: the answer waits until the editor is quiet again.
+    /// `refresh_unity` with `wait_for_ready`: the answer waits until the editor says that it is quiet again, and says so.
     pub(super) async fn when_ready(
         &self,
         caller: &Caller,
         hash: &str,
         clock: &mut Clock,
-        mut reply: Reply,
+        reply: Reply,
     ) -> Reply {
-        let until = now() + READ_BACK;
-        while now() < until {
+        let began = now();
+        let patience = began + self.budget.hold;
+        // Time to say that it is not ready yet, before the client is told the same of a question that it did not ask.
+        let patience = clock.answer_by.map_or(patience, |by| by.min(patience)) - ASK_AGAIN;
+        let mut last = None;
+        while now() + ASK_AGAIN < patience {
             // Shortly after its answer the editor may not have begun yet.
-            tokio::time::sleep(ASK_AGAIN).await;
-            let params = serde_json::json!({});
-            let Some(state) = self
-                .ask(caller, hash, "get_editor_state", params, clock)
-                .await
-            else {
-                break;
+            tokio::select! {
+                () = tokio::time::sleep(ASK_AGAIN) => {}
+                () = caller.gone() => break,
+                () = self.stopping.cancelled() => break,
+            }
+            if now() >= clock.next_progress {
+                let text = diagnose::settling(last.as_ref(), now() - began);
+                self.tell(caller, clock, text).await;
+            }
+            let mut within = Clock {
+                answer_by: Some(patience),
+                ..*clock
             };
-            if is_ready(&state) {
-                return reply;
+            let asked = self.state(caller, hash, &mut within).await;
+            clock.next_progress = within.next_progress;
+            match asked {
+                Ok(state) if refresh::is_ready(&state) => {
+                    return refresh::ready(reply, now() - began);
+                }
+                state => last = state.ok(),
             }
         }
-        let text = "The editor took the refresh, but is not ready yet.";
-        reply.value["message"] = text.into();
-        reply.message = Some(text.to_owned());
-        reply
+        refresh::not_ready(now() - began, last.as_ref())
     }
 
     async fn ask(
@@ -83,23 +95,6 @@ impl Calls {
         };
         self.once(caller, hash, request, clock).await.ok()
     }
-}
-
-pub(super) fn waits_for_readiness(call: &Call) -> bool {
-    call.command == Some("refresh_unity")
-        && call.params["wait_for_ready"] != serde_json::Value::Bool(false)
-}
-
-fn is_ready(state: &Reply) -> bool {
-    let flag = |pointer| {
-        state
-            .data
-            .pointer(pointer)
-            .and_then(serde_json::Value::as_bool)
-    };
-    state.success
-        && flag("/compilation/is_compiling") != Some(true)
-        && flag("/compilation/is_domain_reload_pending") != Some(true)
 }
 
 /// The answer of a change whose own answer was lost, and that a read found to be there.

@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 use mcp_transport_core::loopback::Health;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// How long calls may wait, and for what.
@@ -50,10 +50,12 @@ pub struct Caller {
     pub link: Option<CancellationToken>,
     /// Where the client wants to hear of progress, if it does.
     pub progress: Option<Progress>,
+    /// Since when it waits: all commands of one call share its patience.
+    pub(super) since: Instant,
 }
 
 impl Caller {
-    /// A caller of this name.
+    /// A caller of this name, who begins to wait now.
     pub fn new(
         owner: Option<String>,
         cancelled: CancellationToken,
@@ -65,6 +67,7 @@ impl Caller {
             cancelled,
             link,
             progress,
+            since: super::now(),
         }
     }
 

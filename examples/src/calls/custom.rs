@@ -101,7 +101,10 @@ impl Calls {
             replay: Replay::Never,
             hold: self.budget.hold,
         };
+        // It may do anything, so whoever calls next has to ask how the editor is.
+        self.memory().stirred(now(), hash);
         let begun = self.once(caller, hash, request, clock).await;
+        self.memory().stirred(now(), hash);
         let begun = begun.map_err(|end| end.ending)?;
         match (place, &call.polling) {
             (Some(place), Some(polling)) if begun.pending.is_some() => {

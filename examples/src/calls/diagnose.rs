@@ -2,7 +2,9 @@
 
 use super::Port;
 use super::target::NoTarget;
+use crate::catalogue::Reply;
 use crate::hub::{Instance, Lost, Phase, Refused, Standing, Why};
+use crate::logic::readiness::{Busy, busy_with};
 use mcp_transport_core::loopback::{FamilyHealth, FamilyState};
 use mcp_transport_core::{Ending, Outcome};
 use std::time::{Duration, Instant};
@@ -466,6 +468,46 @@ pub fn progress(
         (Some(Standing::Running), _) => format!("the editor works on it, {so_far}"),
         _ => format!("waiting behind other calls, {so_far}"),
     }
+}
+
+/// What a client whose call is held hears meanwhile.
+pub fn holding(busy: Busy, waited: Duration) -> String {
+    format!("the editor {}, {} s so far", busy.doing(), waited.as_secs())
+}
+
+/// What a client hears while an editor that it had refreshed is not ready yet.
+pub fn settling(last: Option<&Reply>, waited: Duration) -> String {
+    let busy = last.and_then(|last| busy_with(&last.data));
+    match busy.and_then(|busy| busy.first().copied()) {
+        Some(busy) => holding(busy, waited),
+        None => format!(
+            "waiting for the editor to be ready, {} s so far",
+            waited.as_secs()
+        ),
+    }
+}
+
+/// A call was held for an editor that was busy for as long as the call may wait.
+pub fn held(busy: Busy, waited: Duration, tool: &str, editor: Option<&Instance>) -> Ending {
+    let name = editor.map_or_else(
+        || "The editor".to_owned(),
+        |one| format!("The editor {}", one.id()),
+    );
+    let text = format!(
+        "{name} {}. {tool} waited for {} and was not delivered: sending it again is safe. Wait until mcpforunity://editor/state says ready_for_tools.",
+        busy.doing(),
+        seconds(waited)
+    );
+    Ending::new(Outcome::NotDelivered, busy.word(), text).retry_after_ms(2_000)
+}
+
+/// A call was held for an editor that never said whether it is ready.
+pub fn never_ready(waited: Duration) -> Ending {
+    let text = format!(
+        "The editor was asked whether it is ready, and has not answered. The call waited for {} and was not delivered: sending it again is safe. Look at the Unity window if this stays so.",
+        seconds(waited)
+    );
+    Ending::new(Outcome::NotDelivered, "editor_silent", text).retry_after_ms(2_000)
 }
 
 fn ago(now: Instant, since: Instant) -> String {

@@ -3,10 +3,13 @@
 
 mod after;
 mod attempt;
+mod before;
 mod caller;
 mod custom;
 pub mod diagnose;
 mod ended;
+mod files;
+mod look;
 mod polling;
 mod raw;
 pub mod target;
@@ -15,8 +18,11 @@ pub use caller::{Budget, Caller, Port, Progress};
 pub use raw::RawCommand;
 
 use crate::catalogue::{Call, Reply, Verdict, Verify};
+use crate::docs::Docs;
 use crate::hub::{self, Hub, Instance, Request, Why};
-use after::{verified, waits_for_readiness};
+use crate::logic::preflight::Memory;
+use crate::logic::refresh;
+use after::verified;
 use attempt::{CANCELLED, answered, given_up};
 use custom::Polls;
 use ended::Endings;
@@ -54,6 +60,9 @@ pub struct Calls {
     endings: Arc<Mutex<Endings>>,
     /// Tools whose work goes on behind their answer.
     polls: Arc<Polls>,
+    memory: Arc<Mutex<Memory>>,
+    docs: Docs,
+    elsewhere: bool,
     stopping: CancellationToken,
     /// What still runs while we stop is not waited for any more.
     cut: CancellationToken,
@@ -86,6 +95,9 @@ impl Calls {
             port: Arc::new(port),
             endings: Arc::default(),
             polls: Arc::default(),
+            memory: Arc::default(),
+            docs: Docs::official(),
+            elsewhere: false,
             stopping: CancellationToken::new(),
             cut: CancellationToken::new(),
             under_way: TaskTracker::new(),
@@ -111,6 +123,32 @@ impl Calls {
     /// True while a call is on its way.
     pub fn is_busy(&self) -> bool {
         !self.under_way.is_empty()
+    }
+
+    /// The same with Unity's documentation elsewhere.
+    #[must_use]
+    pub fn docs_at(self, docs: Docs) -> Self {
+        Self { docs, ..self }
+    }
+
+    /// The same for users elsewhere: their projects are on no disk of this machine, and what this process is like is none of
+    /// their business.
+    #[must_use]
+    pub fn elsewhere(self) -> Self {
+        Self {
+            elsewhere: true,
+            ..self
+        }
+    }
+
+    /// Whether users and editors are elsewhere.
+    pub const fn is_elsewhere(&self) -> bool {
+        self.elsewhere
+    }
+
+    /// Where Unity's documentation is.
+    pub const fn docs(&self) -> &Docs {
+        &self.docs
     }
 
     /// The hub beneath.
@@ -218,15 +256,43 @@ impl Calls {
 
     fn clock(&self, caller: &Caller) -> Clock {
         let started = now();
-        let budget = if caller.progress.is_some() {
-            None
-        } else {
-            self.budget.client
-        };
         Clock {
             started,
-            answer_by: budget.map(|budget| started + budget),
+            answer_by: self.answer_by(caller),
             next_progress: started + FIRST_PROGRESS,
+        }
+    }
+
+    fn answer_by(&self, caller: &Caller) -> Option<Instant> {
+        let budget = self.budget.client.filter(|_| caller.progress.is_none());
+        budget.map(|budget| caller.since + budget)
+    }
+
+    /// How long this caller will still wait; `None` if nobody knows of an end.
+    pub fn patience(&self, caller: &Caller) -> Option<Duration> {
+        let by = self.answer_by(caller)?;
+        Some(by.saturating_duration_since(now()))
+    }
+
+    /// Waits between two commands of one call, and tells the client so. False if there is nobody left to wait for.
+    ///
+    /// # Cancel safety
+    /// Dropping the future only ends the wait.
+    pub async fn pause(&self, caller: &Caller, pause: Duration) -> bool {
+        let ends = now() + pause;
+        let waited = |at: Instant| at.saturating_duration_since(caller.since);
+        let mut clock = self.clock(caller);
+        // When it is told depends on the whole call, not on this pause.
+        let told = waited(now()).as_secs() / PROGRESS_EVERY.as_secs();
+        if told < waited(ends).as_secs() / PROGRESS_EVERY.as_secs() {
+            clock.started = caller.since;
+            let text = format!("not over yet, {} s so far", waited(now()).as_secs());
+            self.tell(caller, &mut clock, text).await;
+        }
+        tokio::select! {
+            () = tokio::time::sleep_until(ends.into()) => true,
+            () = caller.gone() => false,
+            () = self.stopping.cancelled() => false,
         }
     }
 
@@ -246,14 +312,24 @@ impl Calls {
         call: &Call,
         clock: &mut Clock,
     ) -> Result<Reply, Ending> {
+        if let Some(refused) = self.fit(caller, hash, call, clock).await? {
+            return Ok(refused);
+        }
         let verify = Verify::for_call(call).filter(|_| call.reload);
         let mut tries = 1;
         loop {
             let sent_at = unix_ms();
-            let request = self.request(call);
-            let end = match self.once(caller, hash, request, clock).await {
-                Ok(reply) if waits_for_readiness(call) && reply.success => {
-                    return Ok(self.when_ready(caller, hash, clock, reply).await);
+            let request = self.request(call, self.left(clock));
+            self.sent(hash, call, None);
+            let tried = self.once(caller, hash, request, clock).await;
+            self.sent(hash, call, Some(sent_at));
+            let end = match tried {
+                Ok(reply) if call.command == Some("refresh_unity") && reply.success => {
+                    self.imported(hash, sent_at);
+                    if refresh::waits(call) {
+                        return Ok(self.when_ready(caller, hash, clock, reply).await);
+                    }
+                    return Ok(reply);
                 }
                 Ok(reply) => return Ok(reply),
                 Err(end) => end,
@@ -320,7 +396,7 @@ impl Calls {
         }
     }
 
-    fn request(&self, call: &Call) -> Request {
+    fn request(&self, call: &Call, hold: Duration) -> Request {
         Request {
             command: call.command.unwrap_or_default().to_owned(),
             params: call.params.clone(),
@@ -330,7 +406,7 @@ impl Calls {
             } else {
                 Replay::Never
             },
-            hold: self.budget.hold,
+            hold,
         }
     }
 

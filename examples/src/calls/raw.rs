@@ -1,6 +1,6 @@
 //! A command as somebody wrote it, past the catalogue: what comes by REST.
 
-use super::{Caller, Calls, diagnose};
+use super::{Caller, Calls, diagnose, now};
 use crate::catalogue::{Catalogue, wire_timeout};
 use crate::hub::Request;
 use mcp_transport_core::Ending;
@@ -47,9 +47,13 @@ impl Calls {
             params: command.params,
         };
         let mut clock = self.clock(caller);
+        // Whoever calls next has to ask how the editor is, unless this only reads.
+        let stirs = || (!safe).then(|| self.memory().stirred(now(), &editor.hash));
+        stirs();
         let ended = self
             .envelope(caller, &editor.hash, request, &mut clock)
             .await;
+        stirs();
         ended.map_err(|end| {
             self.keep(caller, &end.ending);
             end.ending

@@ -27,7 +27,7 @@ pub enum NoTarget {
 const EXPECTED_BACK: Duration = Duration::from_secs(120);
 
 /// Chooses an editor: by `Name@hash`, name, hash or its beginning, `Name@` with the beginning of a hash, or path; with no
-/// selector the only one there is.
+/// selector the only one there is. An editor that listens is also meant by its port. Hashes are read in either case.
 ///
 /// ```
 /// use examples::calls::target::{NoTarget, choose};
@@ -134,10 +134,16 @@ fn matching<'a>(instances: &'a [Instance], selector: &str) -> Vec<&'a Instance> 
             || instance.hash == selector
             || instance.project == selector
             || instance.path.as_deref() == Some(selector)
+            || instance
+                .port
+                .is_some_and(|port| selector.parse() == Ok(port))
     };
     let partial = |instance: &&Instance| {
         !hash.is_empty()
-            && instance.hash.starts_with(hash)
+            && instance
+                .hash
+                .get(..hash.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(hash))
             && name.is_none_or(|name| instance.project == name)
     };
     let found: Vec<_> = instances.iter().filter(exact).collect();

@@ -23,11 +23,18 @@
 //! ```
 
 mod capabilities;
+pub mod docs;
+pub mod editor_state;
+pub mod external;
 mod find;
 mod pattern;
 mod position;
+pub mod preflight;
 mod ranges;
+pub mod readiness;
+pub mod refresh;
 mod script_edits;
+pub mod secrets;
 mod source;
 mod test_job;
 mod text_edits;

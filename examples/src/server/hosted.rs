@@ -62,12 +62,13 @@ pub(super) async fn run(
         .map_err(no_place)?;
     let port = listener.local_port();
     let keys = Keys::new(service)?;
-    let budget = options.budget;
+    let (budget, docs) = (options.budget, options.docs);
     let front = Front::new()
         .origins(options.origins)
         .login_url(options.login_url);
     let started = front.start_remote(listener, Remote::new(keys).hosts(hosts), move || {
-        Calls::new(Hub::new(Config::default()), budget, || None)
+        let calls = Calls::new(Hub::new(Config::default()), budget, || None);
+        calls.docs_at(docs.clone()).elsewhere()
     });
     tracing::warn!(
         host,

@@ -4,11 +4,11 @@ use super::answer;
 use super::context::{progress, session_id};
 use super::follow::{follow, offered};
 use super::offer::{self, Choices};
+use super::prepare::refused;
 use super::sessions::Session;
 use crate::calls::{Caller, Calls};
 use crate::catalogue::{Catalogue, Tool};
 use crate::logic::{self, Logic, Step};
-use mcp_transport_core::{Ending, Outcome};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ErrorCode, Implementation,
     ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
@@ -20,7 +20,6 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::time::Duration;
 use tokio::sync::watch;
 
 /// The server as one client sees it.
@@ -70,15 +69,11 @@ impl UnityMcp {
         arguments: Map<String, Value>,
         context: &RequestContext<RoleServer>,
     ) -> CallToolResult {
-        let call = match tool.prepare(arguments) {
-            Ok(call) => call,
-            Err(bad) => {
-                let ending =
-                    Ending::new(Outcome::NotDelivered, "invalid_arguments", bad.to_string());
-                return answer::ending(&ending.retryable(false));
-            }
-        };
         let caller = self.caller(context);
+        let call = match self.prepare(tool, arguments, &caller).await {
+            Ok(call) => call,
+            Err(ending) => return answer::ending(&ending),
+        };
         let selector = call.unity_instance.clone().or_else(|| self.active());
         if let Some(ending) = self.hidden(tool, selector.as_deref()) {
             return answer::ending(&ending);
@@ -89,11 +84,7 @@ impl UnityMcp {
             .and_then(|name| logic::start(name, &call))
         {
             Some(Ok(logic)) => return self.work(logic, &caller, selector).await,
-            Some(Err(bad)) => {
-                let ending =
-                    Ending::new(Outcome::NotDelivered, "invalid_arguments", bad.to_string());
-                return answer::ending(&ending.retryable(false));
-            }
+            Some(Err(bad)) => return answer::ending(&refused(&bad)),
             None if call.command.is_none() => return self.own(&call, context).await,
             None => {}
         }
@@ -122,10 +113,9 @@ impl UnityMcp {
                         selector = Some(editor.hash);
                     }
                 }
-                Step::Wait(pause) => tokio::select! {
-                    () = sleep(pause) => {}
-                    () = caller.gone() => {}
-                },
+                Step::Wait(pause) => {
+                    self.calls.pause(caller, pause).await;
+                }
                 Step::Done(value) => return answer::value(value),
             }
         }
@@ -297,11 +287,6 @@ const NO_ANSWER: i32 = -31003;
 #[expect(clippy::disallowed_methods, reason = "the shell towards rmcp")]
 fn spawn(follower: impl Future<Output = ()> + Send + 'static) {
     drop(tokio::spawn(follower));
-}
-
-#[expect(clippy::disallowed_methods, reason = "the shell towards rmcp")]
-async fn sleep(pause: Duration) {
-    tokio::time::sleep(pause).await;
 }
 
 impl fmt::Debug for UnityMcp {

@@ -21,10 +21,12 @@ use std::sync::{Arc, LazyLock};
 
 /// The handlers that the server answers by itself, without commands; the others are in [`logic`].
 const OWN: &[&str] = &[
+    "debug_request_context",
     "execute_custom_tool",
     "get_operation",
     "manage_tools",
     "set_active_instance",
+    "unity_docs",
 ];
 
 /// The resources that it knows without an editor.

@@ -1,7 +1,7 @@
 //! Tools that need no editor.
 
 use super::answer;
-use super::context::is_modern;
+use super::context::{is_modern, session_id};
 use super::mcp::UnityMcp;
 use crate::calls::diagnose;
 use crate::catalogue::Call;
@@ -29,12 +29,14 @@ impl UnityMcp {
             "get_operation" => self.operation(text("operation_id"), context),
             "manage_tools" => self.manage_tools(call, context).await,
             "execute_custom_tool" => self.execute_custom_tool(call, context).await,
+            "unity_docs" => self.docs(call, context).await,
+            "debug_request_context" => self.debug(context),
             // manage_editor's telemetry actions: this server sends none to anybody.
-            _ => answer::own(
-                true,
-                "Telemetry is off: this server sends none.",
-                Some(json!({"telemetry_enabled": false})),
-            ),
+            _ => answer::value(json!({
+                "success": true,
+                "message": "Telemetry is off: this server sends none.",
+                "telemetry_enabled": false,
+            })),
         }
     }
 
@@ -49,7 +51,11 @@ impl UnityMcp {
                 // The hash, since two projects can bear one name.
                 self.activate(editor.hash.clone());
                 let text = format!("Calls of this session go to {} now.", editor.id());
-                answer::own(true, &text, Some(json!({"instance": editor.id()})))
+                answer::own(
+                    true,
+                    &text,
+                    Some(json!({"instance": editor.id(), "session_id": session_id(context)})),
+                )
             }
             Err(why) => answer::ending(&diagnose::no_target(&why, None)),
         }

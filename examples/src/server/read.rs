@@ -34,10 +34,14 @@ impl UnityMcp {
                 );
             }
         };
+        let caller = self.caller(context);
+        if command == "get_editor_state" {
+            return self.calls.look(&caller, self.active().as_deref()).await;
+        }
         let call = Call::read(command, read.params);
         let reply: Reply = self
             .calls
-            .run(&self.caller(context), self.active().as_deref(), &call)
+            .run(&caller, self.active().as_deref(), &call)
             .await?;
         Ok(reply.value)
     }

@@ -8,6 +8,7 @@ use super::http::{self, port_holder};
 use super::relay;
 use super::whole::Whole;
 use crate::calls::Budget;
+use crate::docs::Docs;
 use crate::hub::{Hub, Instance, Phase};
 use crate::sim;
 use mcp_transport_core::guard::Origin;
@@ -27,6 +28,8 @@ pub struct Options {
     pub origins: Vec<Origin>,
     /// How long calls wait.
     pub budget: Budget,
+    /// Where Unity's documentation is.
+    pub docs: Docs,
     /// How editors come.
     pub editors: Editors,
     /// The simulated editor, if there is to be one.
@@ -49,6 +52,7 @@ impl Options {
             port,
             origins: Vec::new(),
             budget: Budget::default(),
+            docs: Docs::official(),
             editors: Editors::Auto,
             sim: None,
             behind_broker: false,

@@ -100,7 +100,8 @@ impl Whole {
             }
         };
         let calls = Calls::new(hub.clone(), options.budget, port)
-            .fallback(options.default_instance.as_deref());
+            .fallback(options.default_instance.as_deref())
+            .docs_at(options.docs.clone());
         let started = front(options, number).start(listener, &calls);
         let behind = behind
             .map(|behind| behind.serve(own, calls.clone()))

@@ -119,6 +119,7 @@ impl Hub {
             hash: hash.to_owned(),
             path: Some("/projects/Game".to_owned()),
             unity_version: "6000.0".to_owned(),
+            port: 6400,
             is_ready,
         };
         self.state.list(self.now, &listed);

@@ -67,6 +67,8 @@ pub struct Listed {
     pub path: Option<String>,
     /// The Unity version.
     pub unity_version: String,
+    /// The port on which it listens.
+    pub port: u16,
     /// True if it can be dialled.
     pub is_ready: bool,
 }
@@ -182,6 +184,8 @@ pub struct Instance {
     pub phase: Phase,
     /// It is known by its status file: it listens, and is dialled from here.
     pub by_file: bool,
+    /// The port on which it listens, if its status file says so.
+    pub port: Option<u16>,
     /// The session of the connection that has the seat.
     pub session_id: Option<String>,
     /// Since when it has it.

@@ -2,6 +2,7 @@
 #![allow(rustdoc::bare_urls, reason = "--help prints these texts as they are")]
 
 use super::{Editors, HttpUrl, Transport};
+use crate::docs::Docs;
 use clap::Parser;
 use mcp_transport_core::guard::{NotAnOrigin, Origin};
 use std::fmt;
@@ -69,6 +70,11 @@ pub struct Flags {
     /// [default: 50; env: UNITY_MCP_COMMAND_TOTAL_TIMEOUT]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub client_budget: Option<f64>,
+
+    /// Where unity_docs finds Unity's documentation: a mirror, for machines without the web
+    /// [default: https://docs.unity3d.com]
+    #[arg(long, value_name = "URL")]
+    pub docs_url: Option<Docs>,
 
     /// Writes this process's id there, and removes it at an orderly end
     #[arg(long, value_name = "PATH")]

@@ -97,6 +97,7 @@ pub fn settle(
         None if is_remote => Editors::Hub,
         None => Editors::by_default(flags.sim),
     };
+    options.docs = flags.docs_url.unwrap_or_default();
     options.budget = budget(flags.hold, flags.client_budget, environment, &mut notes);
     let text =
         |flag: Option<String>, name| flag.or_else(|| environment.get(name).map(str::to_owned));

@@ -25,9 +25,10 @@ impl World {
                 "Provide at least one command entry in 'commands'.",
             ));
         };
-        if commands.len() > BATCH_DEFAULT {
+        let most = self.editor.batch;
+        if commands.len() > most {
             return Err(Answer::refused(format!(
-                "A maximum of {BATCH_DEFAULT} commands are allowed per batch (configurable in MCP \
+                "A maximum of {most} commands are allowed per batch (configurable in MCP \
                  Tools window, hard max {BATCH_MAX})."
             )));
         }

@@ -15,6 +15,9 @@ const LAYERS: usize = 32;
 /// Tags that a project takes here.
 const TAGS: usize = 256;
 
+/// How long what is called slow takes.
+const SLOW_MS: u64 = 2_000;
+
 #[derive(Clone, Debug)]
 pub(super) struct Editor {
     playing: bool,
@@ -25,6 +28,10 @@ pub(super) struct Editor {
     layers: Vec<String>,
     sequence: u64,
     reload_pending: bool,
+    /// How many commands a batch may have.
+    pub(super) batch: usize,
+    compiles_until: u64,
+    imports_until: u64,
     compile_started: Option<u64>,
     compile_finished: Option<u64>,
     reload_before: Option<u64>,
@@ -59,6 +66,9 @@ impl Default for Editor {
             layers,
             sequence: 0,
             reload_pending: false,
+            batch: BATCH_DEFAULT,
+            compiles_until: 0,
+            imports_until: 0,
             compile_started: None,
             compile_finished: None,
             reload_before: None,
@@ -112,6 +122,16 @@ impl Editor {
         self.compile_finished = Some(now);
     }
 
+    pub(super) fn compile_slowly(&mut self, now: u64) {
+        self.compile_started = Some(now);
+        self.compiles_until = now.saturating_add(SLOW_MS);
+        self.compile_finished = Some(self.compiles_until);
+    }
+
+    pub(super) fn import_slowly(&mut self, now: u64) {
+        self.imports_until = now.saturating_add(SLOW_MS);
+    }
+
     pub(super) fn begin_reload(&mut self, now: u64) {
         self.sequence += 1;
         self.reload_pending = true;
@@ -129,8 +149,15 @@ impl World {
     pub(super) fn editor_state(&mut self, now: u64) -> Answer {
         let editor = &mut self.editor;
         editor.sequence += 1;
-        let phase = if editor.reload_pending {
+        let (compiles, imports) = (now < editor.compiles_until, now < editor.imports_until);
+        let phase = if self.tests.is_running(now) {
+            "running_tests"
+        } else if compiles {
+            "compiling"
+        } else if editor.reload_pending {
             "domain_reload"
+        } else if imports {
+            "asset_import"
         } else if editor.playing {
             "playmode_transition"
         } else {
@@ -163,15 +190,15 @@ impl World {
             },
             "activity": {"phase": phase, "since_unix_ms": now, "reasons": ["request"]},
             "compilation": {
-                "is_compiling": false,
+                "is_compiling": compiles,
                 "is_domain_reload_pending": editor.reload_pending,
                 "last_compile_started_unix_ms": editor.compile_started,
-                "last_compile_finished_unix_ms": editor.compile_finished,
+                "last_compile_finished_unix_ms": editor.compile_finished.filter(|_| !compiles),
                 "last_domain_reload_before_unix_ms": editor.reload_before,
                 "last_domain_reload_after_unix_ms": editor.reload_after,
             },
             "assets": {
-                "is_updating": false,
+                "is_updating": imports,
                 "external_changes_dirty": false,
                 "external_changes_last_seen_unix_ms": null,
                 "refresh": {
@@ -180,16 +207,9 @@ impl World {
                     "last_refresh_finished_unix_ms": null,
                 },
             },
-            "tests": {
-                "is_running": false,
-                "mode": null,
-                "current_job_id": null,
-                "started_unix_ms": null,
-                "started_by": "unknown",
-                "last_run": null,
-            },
+            "tests": self.tests.state(now),
             "transport": {"unity_bridge_connected": null, "last_message_unix_ms": null},
-            "settings": {"batch_execute_max_commands": BATCH_DEFAULT},
+            "settings": {"batch_execute_max_commands": editor.batch},
         }))
     }
 

@@ -12,6 +12,14 @@ use crate::sim::strike::Point;
 const RELOAD: &str = "Simulator/Reload Domain";
 const REPORT: &str = "Simulator/Report";
 
+/// What takes a moment in a larger project. A slow compilation changes nothing, so no reload follows it.
+const COMPILE: &str = "Simulator/Slow Compilation";
+const IMPORT: &str = "Simulator/Slow Import";
+const TESTS: &str = "Simulator/Run All Tests";
+
+/// What the plugin's window sets.
+const BATCHES: &str = "Simulator/Batches Of 60";
+
 /// A reload strikes the next command. Their names do not say "reload": the Python server (10.3) repeats
 /// a command whose answer does.
 const STRIKES: [(&str, Point); 4] = [
@@ -29,6 +37,10 @@ const ITEMS: &[&str] = &[
     "GameObject/3D Object/Cube",
     "GameObject/3D Object/Sphere",
     "Window/General/Console",
+    COMPILE,
+    IMPORT,
+    TESTS,
+    BATCHES,
     RELOAD,
     REPORT,
     STRIKES[0].0,
@@ -40,6 +52,7 @@ const ITEMS: &[&str] = &[
 impl World {
     pub(super) fn execute_menu_item(
         &mut self,
+        now: u64,
         params: Params<'_>,
         reload: &mut Option<Cause>,
     ) -> Reply {
@@ -69,6 +82,10 @@ impl World {
             self.strikes.arm(*point);
         }
         match item {
+            COMPILE => self.editor.compile_slowly(now),
+            IMPORT => self.editor.import_slowly(now),
+            TESTS => self.tests.by_hand(now),
+            BATCHES => self.editor.batch = 60,
             RELOAD => *reload = Some(Cause::Menu),
             REPORT => {
                 let report = serde_json::to_value(self.report()).unwrap_or(Value::Null);

@@ -32,6 +32,7 @@ mod project;
 mod scene;
 mod scenes;
 mod scripts;
+mod tests;
 mod tools;
 
 use std::collections::BTreeMap;
@@ -53,6 +54,7 @@ pub use self::scene::SCENE_OBJECTS;
 use self::scene::Scene;
 use self::scripts::Scripts;
 pub use self::scripts::{SCRIPT_BYTES, SCRIPTS};
+use self::tests::Tests;
 pub use self::tools::Tools;
 use super::strike::Strikes;
 
@@ -126,6 +128,7 @@ pub struct World {
     console: Console,
     editor: Editor,
     jobs: BTreeMap<String, Job>,
+    tests: Tests,
     tools: Tools,
     ledger: Ledger,
     strikes: Strikes,
@@ -144,6 +147,7 @@ impl World {
             console: Console::default(),
             editor: Editor::default(),
             jobs: BTreeMap::new(),
+            tests: Tests::default(),
             tools: Tools::default(),
             ledger: Ledger::default(),
             strikes: Strikes::new(seed),
@@ -275,8 +279,10 @@ impl World {
             "refresh_unity" => Ok(self.refresh(now, params, reload)),
             "read_console" => self.console.execute(params),
             "manage_editor" => self.manage_editor(params, reload),
-            "execute_menu_item" => self.execute_menu_item(params, reload),
+            "execute_menu_item" => self.execute_menu_item(now, params, reload),
             "get_menu_items" => Ok(menu::items()),
+            "run_tests" => self.run_tests(now, params),
+            "get_test_job" => self.test_job(now, params),
             "batch_execute" => self.batch(now, params, reload),
             "sim_spawn_row" => self.spawn_row(params),
             "sim_slow_job" => self.slow_job(now, params),

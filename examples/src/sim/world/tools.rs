@@ -7,17 +7,19 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 
 /// Commands that are tools of the server's own catalogue. It shows those that the editor registers.
-const BUILT_IN: [&str; 10] = [
-    "batch_execute",
-    "execute_menu_item",
-    "find_gameobjects",
-    "manage_components",
-    "manage_editor",
-    "manage_gameobject",
-    "manage_scene",
-    "manage_script",
-    "read_console",
-    "refresh_unity",
+const BUILT_IN: [(&str, &str); 12] = [
+    ("batch_execute", "core"),
+    ("execute_menu_item", "core"),
+    ("find_gameobjects", "core"),
+    ("get_test_job", "testing"),
+    ("manage_components", "core"),
+    ("manage_editor", "core"),
+    ("manage_gameobject", "core"),
+    ("manage_scene", "core"),
+    ("manage_script", "core"),
+    ("read_console", "core"),
+    ("refresh_unity", "core"),
+    ("run_tests", "testing"),
 ];
 
 /// What a project brings with it: tools of its own, and what its user has switched off.
@@ -100,7 +102,7 @@ impl Tools {
             let on = group.iter().filter(|tool| tool["enabled"] == true).count();
             json!({"name": name, "enabled_count": on, "total_count": group.len()})
         };
-        let groups = [group("core"), group("custom")];
+        let groups = [group("core"), group("testing"), group("custom")];
         Answer::done("Retrieved tool states.").with(json!({"tools": tools, "groups": groups}))
     }
 
@@ -108,7 +110,7 @@ impl Tools {
     fn all(&self) -> Vec<(Value, bool)> {
         let built_in = BUILT_IN
             .iter()
-            .map(|name| tool(name, "Built into the plugin.", "core", false, &[]));
+            .map(|(name, group)| tool(name, "Built into the plugin.", group, false, &[]));
         let own = self.own.iter().map(|tool| {
             let mut tool = tool.clone();
             if let Some(tool) = tool.as_object_mut() {

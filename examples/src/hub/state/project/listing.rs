@@ -47,6 +47,7 @@ impl Project {
             Listing::NotReady
         };
         let former = self.listing.replace(listing);
+        let moved = self.port.replace(listed.port) != Some(listed.port);
         let phase = match (self.phase, listing) {
             (Phase::Connected, _) => Phase::Connected,
             (listening @ Phase::Listening { .. }, Listing::Ready) => listening,
@@ -66,6 +67,7 @@ impl Project {
         let who = register(listed);
         // While it is connected its own word counts.
         let is_news = former != Some(listing)
+            || moved
             || phase != self.phase
             || (self.seat.is_none() && who != self.who);
         self.phase = phase;

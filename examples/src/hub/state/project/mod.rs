@@ -22,6 +22,8 @@ pub(super) struct Project {
     phase: Phase,
     /// What its status file says, if it is known by one.
     listing: Option<Listing>,
+    /// The port that the status file names.
+    port: Option<u16>,
     delivery: Delivery<Arc<Command>>,
     seat: Option<Seat>,
     standby: VecDeque<(SocketId, Register)>,
@@ -93,6 +95,7 @@ impl Project {
             who,
             phase: Phase::Away { since: now },
             listing: None,
+            port: None,
             delivery: Delivery::new(Limits::default()),
             seat: None,
             standby: VecDeque::new(),
@@ -283,6 +286,7 @@ impl Project {
             unity_version: self.who.unity_version.clone(),
             phase: self.phase,
             by_file: self.listing.is_some(),
+            port: self.port,
             session_id: self.seat.as_ref().map(|seat| seat.session_id.clone()),
             connected: self.seat.as_ref().map(|seat| seat.since),
             last_heard,
