@@ -507,7 +507,7 @@ async fn an_editor_is_asked_what_it_has_when_somebody_wants_to_know() {
         assert!(synced.succeeded(), "{synced:?}");
         assert_eq!(
             synced.value["enabled_groups"],
-            json!(["core"]),
+            json!(["core", "testing"]),
             "{synced:?}"
         );
         let (on, all) = (
