@@ -462,7 +462,8 @@ async fn an_editor_that_listens_says_what_it_has_once_it_is_called_and_is_not_di
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_command_that_finds_an_editor_standing_still_over_our_own_question_is_sent_when_it_goes_on() {
+async fn a_command_that_finds_an_editor_standing_still_over_our_own_question_is_sent_when_it_goes_on()
+ {
     let server = Server::dialling(Budget::default());
     let editor = server.editor(Options::default()).await;
     let client = server.client().await;

@@ -83,12 +83,13 @@ impl Parts {
             return Ok(parts);
         }
         loop {
-            let key = &text[cursor.key()?];
+            let key = cursor.key()?;
             let value = cursor.value()?;
-            if key.contains('\\') {
-                parts.put(&unescaped(key).ok_or(NotJson)?, value);
-            } else {
-                parts.put(key, value);
+            let key = &text.as_bytes()[key];
+            if !parts.put(key, value.clone()) && key.contains(&b'\\') {
+                // Whatever it stands for: no other reader may take it for what we did not.
+                let key = unescaped(key).ok_or(NotJson)?;
+                parts.put(key.as_bytes(), value);
             }
             if !cursor.takes(b',') {
                 break;
@@ -101,25 +102,27 @@ impl Parts {
         Ok(parts)
     }
 
-    fn put(&mut self, key: &str, value: Range<usize>) {
+    /// False if it is no member of the envelope.
+    fn put(&mut self, key: &[u8], value: Range<usize>) -> bool {
         let slot = match key {
-            "jsonrpc" => &mut self.jsonrpc,
-            "id" => &mut self.id,
-            "method" => &mut self.method,
-            "params" => &mut self.params,
-            "result" => &mut self.result,
-            "error" => &mut self.error,
-            _ => return,
+            b"jsonrpc" => &mut self.jsonrpc,
+            b"id" => &mut self.id,
+            b"method" => &mut self.method,
+            b"params" => &mut self.params,
+            b"result" => &mut self.result,
+            b"error" => &mut self.error,
+            _ => return false,
         };
-        let again = slot.replace(value).is_some();
-        self.duplicate |= again;
+        self.duplicate |= slot.is_some();
+        *slot = Some(value);
+        true
     }
 
     fn classify(self, text: &str) -> Result<Envelope, Defect> {
         if self.duplicate {
             return Err(Defect::Duplicate);
         }
-        if self.jsonrpc.map(|range| &text[range]) != Some("\"2.0\"") {
+        if self.jsonrpc.map(|range| &text.as_bytes()[range]) != Some(b"\"2.0\"") {
             return Err(Defect::NotRpc);
         }
         let id = |range: Range<usize>| Id::from_value(&text[range]).ok_or(Defect::BadId);
@@ -153,14 +156,15 @@ impl Parts {
 }
 
 fn name(text: &str, range: Range<usize>) -> Option<Name> {
-    let inner = text[range.clone()].strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
+    let inner = text.as_bytes()[range.clone()].strip_prefix(b"\"")?;
+    let inner = inner.strip_suffix(b"\"")?;
+    if inner.contains(&b'\\') {
         return unescaped(inner).map(|name| Name::Unescaped(name.into()));
     }
     Some(Name::Plain(range.start + 1..range.end - 1))
 }
 
 /// What a text that is written with escapes stands for.
-fn unescaped(inner: &str) -> Option<String> {
-    serde_json::from_str(&format!("\"{inner}\"")).ok()
+fn unescaped(inner: &[u8]) -> Option<String> {
+    serde_json::from_slice(&[b"\"", inner, b"\""].concat()).ok()
 }
