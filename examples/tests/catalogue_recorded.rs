@@ -7,66 +7,32 @@ use std::collections::BTreeMap;
 use examples::catalogue::envelope::normalise;
 use examples::catalogue::{Catalogue, Source};
 use examples::logic::{self, Step};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// Where we send something else on purpose: the tool, a part of the arguments, the reason.
-const DIFFERENT: &[(&str, &str, &str)] = &[
-    (
-        "apply_text_edits",
-        r#""range":{"#,
-        "it reads the file for a range that says its lines",
-    ),
-    (
-        "apply_text_edits",
-        r#""range":[5,2]"#,
-        "it counts characters in a file that may have changed before they are used",
-    ),
-    (
-        "script_apply_edits",
-        r#""afterMethodName":"B","op":"anchor_insert""#,
-        "without a position the plugin puts the method at the end, not after B",
-    ),
-    (
-        "script_apply_edits",
-        r#""pattern":"int","replacement":"long""#,
-        "it looks for `text` only, and deletes the match",
-    ),
-    (
-        "script_apply_edits",
-        r#""op":"prepend","text":"using X;""#,
-        "it refuses text at the beginning unless another edit names a method",
-    ),
-    (
-        "script_apply_edits",
-        r#""name":"Foo.cs","path":"Assets/Scripts""#,
-        "it forgets the path, and edits another file",
-    ),
-    (
-        "script_apply_edits",
-        r#""anchor":"x","op":"anchor_insert""#,
-        "it deletes the anchor where there is nothing to insert",
-    ),
-    (
-        "script_apply_edits",
-        r#""preview":true"#,
-        "it writes what is only to be previewed",
-    ),
-    (
-        "batch_execute",
-        "",
-        "it asks for the editor's limit before every batch; we count to 25 without asking",
-    ),
-    (
-        "find_in_file",
-        r#""pattern":"(""#,
-        "it reads the file before it looks at the pattern",
-    ),
-    (
-        "read_console",
-        "\"all\"",
-        "it means null by `all`, and then puts its default of ten there",
-    ),
-];
+/// Where we send something else on purpose.
+#[derive(Deserialize)]
+struct Difference {
+    tool: String,
+    /// A part of the arguments, as compact JSON with its keys in order.
+    args: String,
+    /// Why.
+    why: String,
+}
+
+/// The differences that a recorded call can show. The rest is for `same_commands.py`, which reads
+/// the same file, and runs the Python server.
+fn chosen() -> Vec<Difference> {
+    let all = include_str!("../fixtures/chosen-differences.json");
+    let all = serde_json::from_str::<Vec<Difference>>(all).expect("JSON");
+    assert!(
+        all.iter().all(|one| !one.why.is_empty()),
+        "each has a reason"
+    );
+    let calls = recorded();
+    let shown = |one: &Difference| calls.iter().any(|call| call["tool"] == *one.tool);
+    all.into_iter().filter(shown).collect()
+}
 
 fn recorded() -> Vec<Value> {
     serde_json::from_str(include_str!("../fixtures/recorded-calls.json")).expect("JSON")
@@ -74,7 +40,8 @@ fn recorded() -> Vec<Value> {
 
 #[test]
 fn the_plugin_gets_what_the_python_server_sends() {
-    let mut used = vec![false; DIFFERENT.len()];
+    let different = chosen();
+    let mut used = vec![false; different.len()];
     let mut wrong = Vec::new();
     for call in recorded().iter().filter(|call| call.get("tool").is_some()) {
         let (tool, args) = (
@@ -82,9 +49,9 @@ fn the_plugin_gets_what_the_python_server_sends() {
             call["args"].to_string(),
         );
         let Some(sent) = sent(call) else { continue };
-        let chosen = DIFFERENT
+        let chosen = different
             .iter()
-            .position(|(name, part, _)| *name == tool && args.contains(part));
+            .position(|one| one.tool == tool && args.contains(&one.args));
         let same = same(&sent, &call["sent"]);
         match chosen {
             Some(at) if !same => used[at] = true,
