@@ -4,13 +4,15 @@
     reason = "a shell that waits by the clock for what the file says"
 )]
 
+use super::identity::{self, Identity};
 use super::listed;
 use super::need::{Past, Plan, may_be_free, plan};
 use super::plugin::BridgedPlugin;
 use super::takeover::{Verdict, as_takeover, read};
 use crate::hub::{Hub, Instance, Phase, socket};
+use futures::{SinkExt, StreamExt};
 use mcp_transport_core::dial::{Dialer, Wake};
-use mcp_transport_core::{Connector, Error, ErrorKind, EvictionReason};
+use mcp_transport_core::{Connector, Error, ErrorKind, EvictionReason, Message};
 use mcp_transport_stdio::bridge::{BridgeConnector, Claim, Seated};
 use mcp_transport_stdio::discovery::{POLL, Project, Projects, Watch};
 use std::convert::Infallible;
@@ -22,6 +24,9 @@ use tokio::sync::watch;
 /// not in front ticks slower.
 const JUDGE: Duration = Duration::from_secs(2);
 const GLANCE: Duration = Duration::from_millis(50);
+
+/// How long a plugin that does not say which project it has open may take to write the file that says so; see [`identity`].
+const VOUCH: Duration = Duration::from_secs(5);
 
 /// How long the answer to a question for a free seat may take before a call takes the seat by another connection.
 const GRANT: Duration = Duration::from_millis(20);
@@ -156,13 +161,82 @@ impl Link {
             };
             let mut connector = BridgeConnector::new(port).claim(claim);
             let error = tokio::select! {
-                connected = connector.connect() => match connected {
+                connected = self.connect(&mut connector, port) => match connected {
                     Ok(seated) => return Ok(seated),
                     Err(error) => error,
                 },
                 () = self.another_plan(plan), if plan.is_patient() => continue,
             };
             self.failed(error, claim).await?;
+        }
+    }
+
+    /// Connects, and makes sure that it is this project's editor that answers before anything else is said.
+    async fn connect(&self, connector: &mut BridgeConnector, port: u16) -> Result<Seated, Error> {
+        let seated = connector.connect().await?;
+        let connected = SystemTime::now();
+        tokio::select! {
+            proved = self.prove(seated, port, connected) => proved,
+            () = self.moved(port) => {
+                let text = format!("{} does not listen on port {port} any more", self.key);
+                Err(Error::new(ErrorKind::Unreachable).context(text))
+            }
+        }
+    }
+
+    /// Asks who is there. However long the editor's main loop stands still, nothing is sent before it has answered.
+    async fn prove(
+        &self,
+        mut seated: Seated,
+        port: u16,
+        connected: SystemTime,
+    ) -> Result<Seated, Error> {
+        seated.send(Message::from(identity::QUESTION)).await?;
+        let answer = seated.next().await.unwrap_or_else(|| {
+            let text = "the bridge closed the connection before it said which project it has open";
+            Err(Error::new(ErrorKind::Disconnected).context(text))
+        })?;
+        match identity::read(&self.key, self.project().as_ref(), &answer)? {
+            Identity::Same => Ok(seated),
+            Identity::Other(open) => {
+                drop(seated);
+                let error = identity::somebody_elses(&self.key, port, &open);
+                tracing::warn!(%error, "a status file names somebody else's port");
+                // Each dial may end somebody's session there, so there is no other before the file was written anew.
+                self.rewritten(connected).await;
+                Err(error)
+            }
+            Identity::Unsaid => {
+                let vouched = tokio::time::timeout(VOUCH, self.vouched(port, connected)).await;
+                vouched.map(|()| seated).map_err(|_elapsed| {
+                    let text = format!(
+                        "the plugin on port {port} does not say which project it has open, and the status file was not written since: nothing was sent"
+                    );
+                    Error::new(ErrorKind::Unreachable).context(text)
+                })
+            }
+        }
+    }
+
+    async fn vouched(&self, port: u16, connected: SystemTime) {
+        let vouches = |file: Project| identity::vouches(&file, port, connected);
+        while !self.project().is_some_and(vouches) {
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    async fn rewritten(&self, since: SystemTime) {
+        while self.project().is_some_and(|file| file.heard <= since) {
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Returns once the file does not say any more that the editor listens there.
+    async fn moved(&self, port: u16) {
+        let mut projects = self.watch.projects();
+        let listens = |file: Project| file.is_ready() && file.status.unity_port == port;
+        while self.project().is_some_and(listens) {
+            changed(&mut projects).await;
         }
     }
 

@@ -7,8 +7,10 @@
 //!
 //! The installed plugin serves one client, and each newcomer silently ends the others: a server that dialled every editor
 //! that it finds would end sessions of others that it has no use for. So a server that nobody calls touches no editor,
-//! whatever its rule. What a connection that was lost means is `takeover`'s to say, when the next one is made `need`'s.
+//! whatever its rule. Whether the editor that answers is the one that was meant is `identity`'s to say, before anything is
+//! sent to it. What a connection that was lost means is `takeover`'s to say, when the next one is made `need`'s.
 
+mod identity;
 mod link;
 mod need;
 mod plugin;

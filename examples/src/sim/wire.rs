@@ -76,7 +76,7 @@ pub(super) fn not_json(frame: &[u8]) -> Value {
 /// A probe asks whether the editor is here, or what it has, and so it is never the command that is struck: servers ask it of
 /// their own accord.
 pub(super) fn is_probe(command: &str) -> bool {
-    matches!(command, "ping" | "get_tool_states")
+    matches!(command, "ping" | "get_tool_states" | "get_project_info")
 }
 
 pub(super) fn register(project: &Project) -> String {

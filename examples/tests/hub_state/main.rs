@@ -15,3 +15,4 @@ mod registers;
 mod seats;
 mod silence;
 mod sleep;
+mod swaps;
