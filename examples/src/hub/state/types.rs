@@ -210,6 +210,8 @@ pub struct Instance {
     pub returns: u64,
     /// How long the last gap was.
     pub last_gap: Option<Duration>,
+    /// How long its reloads take: the median of the last five; `None` before the first.
+    pub usual_gap: Option<Duration>,
     /// What its plugin offers, as it said last; `None` until it has said so.
     pub tools: Option<Arc<Toolset>>,
 }

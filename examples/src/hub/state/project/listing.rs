@@ -58,7 +58,7 @@ impl Project {
         if let (Phase::Away { since }, Phase::Listening { .. }) = (self.phase, phase) {
             // Its gap ends here; from now on it waits for us. A file that said ready all the time tells of no gap.
             if self.seatings > 0 && former != Some(Listing::Ready) {
-                self.last_gap = Some(now.saturating_duration_since(since));
+                self.gaps.reloaded(now.saturating_duration_since(since));
             }
         }
         if matches!(self.phase, Phase::Quit { .. }) {

@@ -1,5 +1,6 @@
 //! One project: its seat, and who waits for the seat.
 
+mod gaps;
 mod listing;
 mod queue;
 
@@ -7,6 +8,7 @@ use super::ids::Ids;
 use super::types::{Instance, Output, Phase, SocketId, Ticket, Why};
 use crate::catalogue::Toolset;
 use crate::hub::wire::{self, Register};
+use gaps::Gaps;
 use listing::Listing;
 pub(super) use listing::register;
 use mcp_transport_core::delivery::{Delivery, Limits, Link, Op};
@@ -37,7 +39,7 @@ pub(super) struct Project {
     evicted: Option<String>,
     /// How often the seat was taken.
     seatings: u64,
-    last_gap: Option<Duration>,
+    gaps: Gaps,
     /// What its plugin registered last; it has that while it is away, too.
     tools: Option<Arc<Toolset>>,
     ids: Ids,
@@ -106,7 +108,7 @@ impl Project {
             superseded: None,
             evicted: None,
             seatings: 0,
-            last_gap: None,
+            gaps: Gaps::default(),
             tools: None,
             ids,
         }
@@ -180,8 +182,10 @@ impl Project {
         if let Phase::Away { since } | Phase::Quit { since } = self.phase {
             let gap = now.saturating_duration_since(since);
             // The first connection ends no gap, and a seat that changes hands has none.
-            if self.seatings > 0 && !gap.is_zero() {
-                self.last_gap = Some(gap);
+            match self.phase {
+                _ if self.seatings == 0 || gap.is_zero() => {}
+                Phase::Quit { .. } => self.gaps.reopened(gap),
+                _ => self.gaps.reloaded(gap),
             }
         }
         self.seatings += 1;
@@ -301,7 +305,8 @@ impl Project {
             superseded: self.superseded,
             evicted: self.evicted.clone(),
             returns: self.seatings.saturating_sub(1),
-            last_gap: self.last_gap,
+            last_gap: self.gaps.newest(),
+            usual_gap: self.gaps.usual(),
             tools: self.tools.clone(),
         }
     }
