@@ -608,6 +608,65 @@ fn every_action_of_every_tool_is_decided() {
     assert_eq!(found, decided);
 }
 
+/// What may take minutes, decided by hand: it has an hour, and is a task where the client takes tasks. `-` = every call.
+const LONG: &[(&str, &[&str])] = &[
+    ("batch_execute", &["-"]),
+    ("blender_bridge", &["run_python", "import_model"]),
+    ("execute_code", &["execute", "replay"]),
+    ("execute_menu_item", &["-"]),
+    ("generate_audio", &["generate"]),
+    ("generate_image", &["generate", "remove_background"]),
+    ("generate_model", &["generate"]),
+    ("get_test_job", &["-"]),
+    ("import_model", &["import"]),
+    ("import_model_file", &["-"]),
+    ("manage_asset", &["import"]),
+    ("manage_build", &["build", "platform", "batch"]),
+    ("manage_graphics", &["bake_start", "bake_reflection_probe"]),
+    (
+        "manage_packages",
+        &[
+            "add_package",
+            "remove_package",
+            "embed_package",
+            "resolve_packages",
+        ],
+    ),
+    ("manage_profiler", &["memory_take_snapshot"]),
+    ("refresh_unity", &["-"]),
+    ("run_tests", &["-"]),
+];
+
+#[test]
+fn every_long_call_is_decided_and_has_an_hour() {
+    let mut long: Vec<(&str, Vec<&str>)> = tools()
+        .iter()
+        .filter_map(|tool| {
+            let named = tool.long.actions().iter().map(String::as_str);
+            let every = tool.is_long(None).then_some("-");
+            let actions: Vec<&str> = every.into_iter().chain(named).collect();
+            (!actions.is_empty()).then_some((&*tool.name, actions))
+        })
+        .collect();
+    long.sort_unstable();
+    let decided: Vec<_> = LONG.iter().map(|(name, of)| (*name, of.to_vec())).collect();
+    assert_eq!(long, decided);
+    let build = Catalogue::builtin()
+        .tool("manage_build")
+        .expect("it is there");
+    for (action, seconds) in [("build", 3_600), ("status", 30)] {
+        let arguments = json!({"action": action}).as_object().cloned();
+        let call = build
+            .prepare(arguments.expect("an object"))
+            .expect("it fits");
+        assert_eq!(
+            (call.timeout.as_secs(), call.long),
+            (seconds, seconds > 30),
+            "{action}"
+        );
+    }
+}
+
 #[test]
 fn an_unknown_action_is_never_safe() {
     for tool in tools().iter().filter(|tool| tool.replay == Replay::Never) {

@@ -207,3 +207,50 @@ async fn a_call_that_waited_as_long_as_it_may_is_not_delivered_and_says_so() {
     assert_eq!(again.value, answer.value);
     server.stop().await;
 }
+
+/// Two hundred and fifty at once, twice: each takes a socket on either side, and some machines allow few.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_hundred_queued_calls_of_clients_that_hang_up_are_never_seen_by_the_editor() {
+    let server = Server::start(Budget::default());
+    let editor = server.editor(Options::default()).await;
+    editor.freeze(true);
+    let holding = raw::Session::begin(server.port).await;
+    let held = tokio::spawn(async move { holding.call("manage_gameobject", create("Held")).await });
+    while server.hub.snapshot()[0].running.is_none() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    for batch in 0..2 {
+        let mut clients = Vec::new();
+        for number in 0..250 {
+            let lost = create(&format!("Lost-{batch}-{number}"));
+            let text = raw::modern_call(server.port, "manage_gameobject", &lost, number % 2 == 0);
+            let mut stream = TcpStream::connect(("127.0.0.1", server.port))
+                .await
+                .unwrap();
+            stream.write_all(text.as_bytes()).await.unwrap();
+            clients.push(stream);
+        }
+        server.queued(250).await;
+        drop(clients);
+        let withdrawn = tokio::time::timeout(Duration::from_secs(20), server.nothing_queued());
+        withdrawn
+            .await
+            .expect("they are withdrawn while the editor stands still");
+    }
+    editor.freeze(false);
+    assert!(held.await.unwrap().succeeded());
+    let witness = raw::Session::begin(server.port).await;
+    assert!(
+        witness
+            .call("manage_gameobject", create("Witness"))
+            .await
+            .succeeded()
+    );
+    let created = editor.report().objects_created;
+    assert_eq!(
+        created.keys().collect::<Vec<_>>(),
+        ["Held", "Witness"],
+        "{created:?}"
+    );
+    server.stop().await;
+}

@@ -42,7 +42,11 @@ pub struct Tool {
     pub server_actions: Vec<String>,
     /// What causes a domain reload, or may cause one.
     #[serde(default)]
-    pub reload: Reload,
+    pub reload: Which,
+    /// What may take minutes, by its nature or because somebody else is asked: builds, tests, imports, generation, code and
+    /// menu entries of the project's own. It has an hour, and is a task where the client takes tasks.
+    #[serde(default)]
+    pub long: Which,
     /// Whether the editor has to be neither compiling nor about to reload before the call goes out.
     #[serde(default)]
     pub preflight: bool,
@@ -80,10 +84,12 @@ impl Tool {
 
     /// Whether a call with this action causes a domain reload, or may.
     pub fn reloads(&self, action: Option<&str>) -> bool {
-        match &self.reload {
-            Reload::Every(every) => *every,
-            Reload::Actions(actions) => names(actions, action),
-        }
+        self.reload.includes(action)
+    }
+
+    /// Whether a call with this action may take minutes.
+    pub fn is_long(&self, action: Option<&str>) -> bool {
+        self.long.includes(action)
     }
 
     /// The command of a call with this action; `None` = the server answers itself.
@@ -166,18 +172,36 @@ pub enum Replay {
     Safe,
 }
 
-/// What causes a domain reload.
+/// Which calls of a tool something is said of.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 #[expect(clippy::exhaustive_enums, reason = "the two forms of the entry format")]
-pub enum Reload {
+pub enum Which {
     /// Every call, or none.
     Every(bool),
     /// The calls with one of these actions.
     Actions(Vec<String>),
 }
 
-impl Default for Reload {
+impl Which {
+    /// Whether a call with this action is meant.
+    pub fn includes(&self, action: Option<&str>) -> bool {
+        match self {
+            Self::Every(every) => *every,
+            Self::Actions(actions) => names(actions, action),
+        }
+    }
+
+    /// The actions, where they are named.
+    pub fn actions(&self) -> &[String] {
+        match self {
+            Self::Every(_) => &[],
+            Self::Actions(actions) => actions,
+        }
+    }
+}
+
+impl Default for Which {
     fn default() -> Self {
         Self::Every(false)
     }

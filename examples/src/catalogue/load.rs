@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::coerce;
 use super::types::Kind;
-use super::{Catalogue, Group, Param, Reload, Replay, Resource, Tool, UNITY_INSTANCE};
+use super::{Catalogue, Group, Param, Replay, Resource, Tool, UNITY_INSTANCE};
 
 /// One file per tool group: a new group is a new line here.
 pub(super) const GROUPS: &[&str] = &[
@@ -191,9 +191,8 @@ fn check_param(tool: &Tool, param: &Param) -> Result<(), String> {
 fn check_actions(tool: &Tool) -> Result<(), String> {
     known(tool, &tool.safe_actions)?;
     known(tool, &tool.server_actions)?;
-    if let Reload::Actions(actions) = &tool.reload {
-        known(tool, actions)?;
-    }
+    known(tool, tool.reload.actions())?;
+    known(tool, tool.long.actions())?;
     for (action, groups) in &tool.needs {
         known(tool, std::slice::from_ref(action))?;
         for name in groups.iter().flatten() {

@@ -50,7 +50,7 @@ mod wire;
 
 use std::sync::LazyLock;
 
-pub use entry::{Annotations, Empty, Param, Reload, Replay, Tool};
+pub use entry::{Annotations, Empty, Param, Replay, Tool, Which};
 pub use envelope::Reply;
 pub use load::LoadError;
 pub(crate) use prepare::named_instance;

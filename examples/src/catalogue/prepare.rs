@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::coerce;
 use super::problem::{BadArguments, Problem, TOLD, nearest, one_of};
 use super::shapes::Draft;
-use super::timeout::wire_timeout;
+use super::timeout::{LONG, wire_timeout};
 use super::{Empty, Param, Reads, Tool, UNITY_INSTANCE};
 
 /// A call that is ready to go.
@@ -31,8 +31,11 @@ pub struct Call {
     pub reload: bool,
     /// The editor that the client named for this one call.
     pub unity_instance: Option<String>,
-    /// The time-out that goes to the plugin with the command; see [`wire_timeout`].
+    /// The time-out that goes to the plugin with the command; see [`wire_timeout`]. A long call
+    /// has an hour.
     pub timeout: Duration,
+    /// It may take minutes.
+    pub long: bool,
     /// Whether to wait until the editor is neither compiling nor about to reload.
     pub preflight: bool,
     /// The hash that the script to be changed had when the call was made, if that is known.
@@ -76,6 +79,7 @@ impl Call {
             replay_safe: true,
             reload: false,
             unity_instance: None,
+            long: false,
             preflight: false,
             sha: None,
         }
@@ -141,6 +145,7 @@ impl Tool {
             reload: false,
             unity_instance,
             timeout: wire_timeout("", &Value::Null),
+            long: self.is_long(action),
             preflight: false,
             sha: None,
         };
@@ -156,6 +161,9 @@ impl Tool {
         call.local = draft.local;
         call.reload = draft.reload;
         call.timeout = wire_timeout(command, &call.params);
+        if call.long {
+            call.timeout = call.timeout.max(LONG);
+        }
         call.preflight = self.preflight;
         Ok(call)
     }

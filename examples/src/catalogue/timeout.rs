@@ -44,6 +44,10 @@ fn asked(params: &Value) -> Option<f64> {
     seconds.filter(|seconds| !seconds.is_nan())
 }
 
+/// For what may take minutes: an hour, the most that anybody may ask for. With the Python server's 30 s the plugin gives a build
+/// up that goes on, and its result is lost.
+pub(super) const LONG: Duration = Duration::from_secs(3_600);
+
 const FAST: Duration = Duration::from_secs(2);
 const USUAL: Duration = Duration::from_secs(30);
 const BLENDER: f64 = 180.0;

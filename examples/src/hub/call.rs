@@ -62,6 +62,13 @@ impl Call {
         self.over = true;
         self.hub.abandon(self.ticket)
     }
+
+    /// Gives the call up if no editor has it. False if one has, or it is over: then it goes on as if nothing had been said.
+    pub fn withdraw(&mut self) -> bool {
+        let withdrawn = self.hub.withdraw(self.ticket);
+        self.over |= withdrawn;
+        withdrawn
+    }
 }
 
 impl Drop for Call {

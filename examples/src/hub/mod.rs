@@ -93,7 +93,7 @@ const SOCKET_ROOM: usize = 64;
 /// Events of one call: stuck, then the end.
 const CALL_ROOM: usize = 4;
 
-/// Calls whose late answer is recognised.
+/// Calls whose late answer is recognised. The oldest make room, but for those that an editor has.
 const MAX_GIVEN_UP: usize = 256;
 
 /// How soon after waking we notice that the machine slept.
@@ -157,12 +157,22 @@ impl Hub {
         request: Request,
         owner: Option<String>,
     ) -> Result<Call, Refused> {
+        self.submit_as(operation_id(), hash, request, owner)
+    }
+
+    /// The same for an operation that has an id, which nobody may have guessed, and nothing under way.
+    pub(crate) fn submit_as(
+        &self,
+        id: String,
+        hash: &str,
+        request: Request,
+        owner: Option<String>,
+    ) -> Result<Call, Refused> {
         let (events, receiver) = mpsc::channel(CALL_ROOM);
         let owned = Owned {
-            id: operation_id(),
+            id: id.clone(),
             owner,
         };
-        let id = owned.id.clone();
         let ticket = self.touch(|inner, now| {
             let ticket = inner.state.submit(now, hash, request)?;
             inner.calls.insert(ticket, Waiting { events, owned });
@@ -208,6 +218,19 @@ impl Hub {
                 inner.give_up(ticket, waiting.owned);
             }
             abandoned
+        })
+    }
+
+    /// Gives up a call that no editor has; false if one has it, or it is over.
+    fn withdraw(&self, ticket: Ticket) -> bool {
+        self.touch(|inner, now| {
+            let standing = inner.state.standing(ticket);
+            let waits = matches!(standing, Some(Standing::Queued | Standing::Away));
+            if waits {
+                inner.state.abandon(now, ticket);
+                inner.calls.remove(&ticket);
+            }
+            waits
         })
     }
 
@@ -359,7 +382,10 @@ impl Inner {
 
     fn give_up(&mut self, ticket: Ticket, owned: Owned) {
         if self.given_up.len() == MAX_GIVEN_UP {
-            self.given_up.pop_front();
+            // One that an editor works on will be answered. There are fewer of those than places: one for each project.
+            let lost = |(ticket, _): &(Ticket, Owned)| !self.state.is_running(*ticket);
+            let oldest = self.given_up.iter().position(lost).unwrap_or_default();
+            self.given_up.remove(oldest);
         }
         self.given_up.push_back((ticket, owned));
     }
