@@ -3,7 +3,7 @@
 
 use super::{Caller, Calls, Clock, diagnose, now};
 use crate::catalogue::envelope::{Reply, gave_up, normalise};
-use crate::hub::{self, Event, Refused, Request, Why};
+use crate::hub::{self, Event, Refused, Request, Why, operation_id};
 use futures::FutureExt;
 use mcp_transport_core::delivery::Abandoned;
 use mcp_transport_core::{Ending, Outcome};
@@ -32,21 +32,35 @@ impl Calls {
         clock: &mut Clock,
     ) -> Result<Value, End> {
         let command = request.command.clone();
+        if caller.is_gone() {
+            return Err(End::of(given_up()));
+        }
+        let id = caller.operation.clone().unwrap_or_else(operation_id);
+        let owner = caller.owner.clone();
         let mut call = self
             .hub
-            .submit(hash, request, caller.owner.clone())
+            .submit_as(id.clone(), hash, request, owner)
             .map_err(|why| self.refused(hash, &why))?;
-        let id = call.id().to_owned();
-        let mut finishing = false;
+        let is_task = caller.operation.is_some();
+        let (mut finishing, mut committed) = (false, false);
         let end = loop {
             tokio::select! {
                 biased;
                 event = call.event() => match event {
+                    // A task has a client that comes and looks, and a limit of its own.
+                    Event::Stuck if is_task => {}
                     // Also for a client that hears of progress: an editor may never get out of this.
                     Event::Stuck => break Patience::Plugins,
                     event => return self.over(hash, &command, event).map_err(|end| end.operation(id)),
                 },
-                () = caller.gone() => {
+                () = caller.gone(), if is_task && !committed => {
+                    if call.withdraw() {
+                        return Err(End::of(given_up()).operation(id));
+                    }
+                    // The wire has no cancel: what the editor has goes on, and its result is kept.
+                    committed = true;
+                }
+                () = caller.gone(), if !is_task => {
                     let abandoned = call.abandon();
                     tracing::debug!(command, id, ?abandoned, "the client gave a call up");
                     return Err(End::of(given_up()).operation(id));

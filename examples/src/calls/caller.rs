@@ -52,6 +52,8 @@ pub struct Caller {
     pub progress: Option<Progress>,
     /// Since when it waits: all commands of one call share its patience.
     pub(super) since: Instant,
+    /// The task that this is: its operation's id. Whoever calls so waits for as long as the editor takes.
+    pub(super) operation: Option<String>,
 }
 
 impl Caller {
@@ -68,7 +70,27 @@ impl Caller {
             link,
             progress,
             since: super::now(),
+            operation: None,
         }
+    }
+
+    /// The caller of a task, whose client comes and looks.
+    pub(super) fn of_task(
+        owner: Option<String>,
+        cancelled: CancellationToken,
+        progress: Progress,
+        operation: String,
+    ) -> Self {
+        Self {
+            operation: Some(operation),
+            ..Self::new(owner, cancelled, None, Some(progress))
+        }
+    }
+
+    /// True once nobody waits for the call any more.
+    pub fn is_gone(&self) -> bool {
+        let link = self.link.as_ref();
+        self.cancelled.is_cancelled() || link.is_some_and(CancellationToken::is_cancelled)
     }
 
     /// Returns once nobody waits for the call any more.

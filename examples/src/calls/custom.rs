@@ -155,7 +155,8 @@ impl Calls {
                     let lost = |_| Err(diagnose::ran_out_of_sight());
                     return ended.unwrap_or_else(lost).map_err(|ending: Ending| ending.operation_id(id));
                 }
-                () = caller.gone() => return Err(given_up()),
+                // A task whose work has begun goes on, as every command that an editor has.
+                () = caller.gone(), if caller.operation.is_none() => return Err(given_up()),
                 () = self.stopping.cancelled() => {
                     let ending = diagnose::shutting_down(Some(Standing::Running));
                     return Err(ending.operation_id(id));
@@ -280,7 +281,7 @@ impl Polls {
         if running.len() >= MAX_POLLS {
             return Err(polling::too_many(MAX_POLLS));
         }
-        let id = operation_id();
+        let id = caller.operation.clone().unwrap_or_else(operation_id);
         running.insert(id.clone(), caller.owner.clone());
         Ok(Place {
             id,

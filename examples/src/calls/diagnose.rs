@@ -161,8 +161,8 @@ const SEAT_TAKEN: &str =
 
 fn usual(editor: &Instance) -> String {
     let wait = "Wait: calls are held until it is back.";
-    match editor.last_gap {
-        Some(gap) => format!("{wait} The last time it took {}.", seconds(gap)),
+    match editor.usual_gap {
+        Some(gap) => format!("{wait} Usually it takes {}.", seconds(gap)),
         None => wait.to_owned(),
     }
 }
@@ -389,7 +389,7 @@ pub fn plugin_timed_out(error: &str) -> Ending {
         Outcome::Unknown,
         "plugin_timed_out",
         format!(
-            "Unity's plugin gave up waiting for its main loop ({error}), but the command keeps running in the editor. Whether it takes effect is not known: look before you send it again."
+            "Unity's plugin gave up waiting for its main loop ({error}), but the command keeps running in the editor. Whether it takes effect is not known: look before you send it again. A plugin set to HTTP has an hour for long calls; one set to stdio has the 30 s, or with newer ones 5 min, of its environment's UNITY_MCP_STDIO_COMMAND_TIMEOUT_MS."
         ),
     )
 }
@@ -404,12 +404,22 @@ pub fn still_running() -> Ending {
     .retry_after_ms(5_000)
 }
 
+/// Somebody asks for an operation that was cancelled before the editor saw it.
+pub fn withdrawn() -> Ending {
+    Ending::new(
+        Outcome::NotDelivered,
+        "cancelled",
+        "It was cancelled before the editor saw it, and did nothing.",
+    )
+    .retryable(false)
+}
+
 /// Somebody asks for an operation whose editor went away with it.
 pub fn ran_out_of_sight() -> Ending {
     Ending::new(
         Outcome::Unknown,
         "reloading",
-        "The connection to the editor broke while it worked on the operation, so its result will not come. Whether it took effect is not known: look at the scene or the file before you send it again.",
+        "The connection to the editor broke while it worked on the operation. Its result can be asked for here if the editor outlived that and still sends it; after a reload of its scripts it does not. Until then it is not known whether it took effect: look at the scene or the file before you send it again.",
     )
 }
 
@@ -449,12 +459,12 @@ pub fn progress(
             Some(Standing::Away),
             Some(Instance {
                 phase: Phase::Away { since },
-                last_gap,
+                usual_gap,
                 ..
             }),
         ) => {
             let away = now.saturating_duration_since(*since).as_secs();
-            match last_gap {
+            match usual_gap {
                 Some(gap) => format!(
                     "editor reloading, {away} s so far, usually {}",
                     seconds(*gap)
@@ -464,6 +474,11 @@ pub fn progress(
         }
         (Some(_), Some(editor)) if editor.stalled => {
             format!("the editor's main loop is stalled, {so_far}")
+        }
+        (Some(Standing::Running), _) if waited >= LOOK => {
+            format!(
+                "the editor works on it, {so_far}; if nothing moves there, look for a dialog that waits"
+            )
         }
         (Some(Standing::Running), _) => format!("the editor works on it, {so_far}"),
         _ => format!("waiting behind other calls, {so_far}"),
@@ -509,6 +524,9 @@ pub fn never_ready(waited: Duration) -> Ending {
     );
     Ending::new(Outcome::NotDelivered, "editor_silent", text).retry_after_ms(2_000)
 }
+
+/// After so much time somebody might look whether the editor works or waits.
+const LOOK: Duration = Duration::from_secs(60);
 
 fn ago(now: Instant, since: Instant) -> String {
     seconds(now.saturating_duration_since(since))

@@ -4,6 +4,7 @@
 mod after;
 mod attempt;
 mod before;
+mod begin;
 mod caller;
 mod custom;
 pub mod diagnose;
@@ -13,6 +14,7 @@ mod look;
 mod polling;
 mod raw;
 pub mod target;
+pub mod tasks;
 
 pub use caller::{Budget, Caller, Port, Progress};
 pub use raw::RawCommand;
@@ -63,6 +65,8 @@ pub struct Calls {
     memory: Arc<Mutex<Memory>>,
     docs: Docs,
     elsewhere: bool,
+    /// Calls that were answered with a task.
+    tasks: begin::Shared,
     stopping: CancellationToken,
     /// What still runs while we stop is not waited for any more.
     cut: CancellationToken,
@@ -98,6 +102,7 @@ impl Calls {
             memory: Arc::default(),
             docs: Docs::official(),
             elsewhere: false,
+            tasks: begin::Shared::default(),
             stopping: CancellationToken::new(),
             cut: CancellationToken::new(),
             under_way: TaskTracker::new(),

@@ -2,13 +2,14 @@
 
 use super::answer;
 use super::mcp::UnityMcp;
-use crate::calls::diagnose;
-use crate::catalogue::custom::{CustomTool, Definition};
+use super::tasks::takes_tasks;
+use crate::calls::{Caller, Calls, diagnose};
+use crate::catalogue::custom::{CustomCall, CustomTool, Definition};
 use crate::catalogue::{Call, Catalogue, named_instance};
 use crate::hub::Instance;
 use mcp_transport_core::{Ending, Outcome};
 use rmcp::RoleServer;
-use rmcp::model::CallToolResult;
+use rmcp::model::{CallToolResponse, CallToolResult};
 use rmcp::service::RequestContext;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -20,16 +21,16 @@ impl UnityMcp {
         name: &str,
         arguments: Map<String, Value>,
         context: &RequestContext<RoleServer>,
-    ) -> Option<CallToolResult> {
+    ) -> Option<CallToolResponse> {
         let editors = self.calls.hub().snapshot();
         editors.iter().find_map(|editor| own_tool(editor, name))?;
         let selector = named_instance(&arguments).or_else(|| self.active());
         let editor = match self.calls.choose(selector.as_deref()) {
             Ok(editor) => editor,
-            Err(why) => return Some(answer::ending(&diagnose::no_target(&why, None))),
+            Err(why) => return Some(answer::ending(&diagnose::no_target(&why, None)).into()),
         };
         let Some(tool) = own_tool(&editor, name) else {
-            return Some(answer::ending(&no_such_tool(&editor, name, &editors)));
+            return Some(answer::ending(&no_such_tool(&editor, name, &editors)).into());
         };
         Some(self.run_custom(&editor, tool, arguments, context).await)
     }
@@ -39,23 +40,23 @@ impl UnityMcp {
         &self,
         call: &Call,
         context: &RequestContext<RoleServer>,
-    ) -> CallToolResult {
+    ) -> CallToolResponse {
         let name = call.params["tool_name"].as_str().unwrap_or_default().trim();
         if Catalogue::builtin().tool(name).is_some() {
             let text = format!(
                 "{name} is a tool of this server, and of no project. Call it by its own name, where its arguments are checked."
             );
             let ending = Ending::new(Outcome::NotDelivered, "invalid_arguments", text);
-            return answer::ending(&ending.retryable(false));
+            return answer::ending(&ending.retryable(false)).into();
         }
         let selector = call.unity_instance.clone().or_else(|| self.active());
         let editor = match self.told(selector.as_deref(), context).await {
             Ok(editor) => editor,
-            Err(ending) => return answer::ending(&ending),
+            Err(ending) => return answer::ending(&ending).into(),
         };
         let Some(tool) = own_tool(&editor, name) else {
             let editors = self.calls.hub().snapshot();
-            return answer::ending(&no_such_tool(&editor, name, &editors));
+            return answer::ending(&no_such_tool(&editor, name, &editors)).into();
         };
         let arguments = call.params.get("parameters").and_then(Value::as_object);
         let arguments = arguments.cloned().unwrap_or_default();
@@ -83,20 +84,24 @@ impl UnityMcp {
         tool: &CustomTool,
         arguments: Map<String, Value>,
         context: &RequestContext<RoleServer>,
-    ) -> CallToolResult {
+    ) -> CallToolResponse {
         let call = match tool.prepare(arguments) {
             Ok(call) => call,
             Err(bad) => {
                 let ending =
                     Ending::new(Outcome::NotDelivered, "invalid_arguments", bad.to_string());
-                return answer::ending(&ending.retryable(false));
+                return answer::ending(&ending.retryable(false)).into();
             }
         };
-        let caller = self.caller(context);
-        match self.calls.run_custom(&caller, &editor.hash, &call).await {
-            Ok(reply) => answer::custom(reply),
-            Err(ending) => answer::ending(&ending),
+        // One that wants to be polled takes its time.
+        if call.polling.is_some() && takes_tasks(context) {
+            let (calls, hash) = (self.calls.clone(), editor.hash.clone());
+            let work = |caller| async move { run_custom(&calls, &caller, &hash, &call).await };
+            return self.begin_task(work, context);
         }
+        let caller = self.caller(context);
+        let result = run_custom(&self.calls, &caller, &editor.hash, &call).await;
+        result.into()
     }
 
     /// The editor that a call is for; one that has not said what it offers is asked.
@@ -113,6 +118,18 @@ impl UnityMcp {
         let caller = self.caller(context);
         let asked = self.calls.sync_tools(&caller, Some(&editor.hash)).await?;
         Ok(asked.0)
+    }
+}
+
+async fn run_custom(
+    calls: &Calls,
+    caller: &Caller,
+    hash: &str,
+    call: &CustomCall,
+) -> CallToolResult {
+    match calls.run_custom(caller, hash, call).await {
+        Ok(reply) => answer::custom(reply),
+        Err(ending) => answer::ending(&ending),
     }
 }
 

@@ -6,14 +6,16 @@ use super::follow::{follow, offered};
 use super::offer::{self, Choices};
 use super::prepare::refused;
 use super::sessions::Session;
+use super::tasks::takes_tasks;
 use crate::calls::{Caller, Calls};
-use crate::catalogue::{Catalogue, Tool};
+use crate::catalogue::{Call, Catalogue, Tool};
 use crate::logic::{self, Logic, Step};
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ErrorCode, Implementation,
-    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-    ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ResourceContents,
-    ServerCapabilities, ServerConfig, SubscriptionFilter,
+    CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams, ErrorCode,
+    GetTaskParams, GetTaskResult, Implementation, ListResourceTemplatesResult, ListResourcesResult,
+    ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse,
+    ReadResourceResult, ResourceContents, ServerCapabilities, ServerConfig, SubscriptionFilter,
+    UpdateTaskParams,
 };
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -68,28 +70,46 @@ impl UnityMcp {
         tool: &'static Tool,
         arguments: Map<String, Value>,
         context: &RequestContext<RoleServer>,
-    ) -> CallToolResult {
+    ) -> CallToolResponse {
         let caller = self.caller(context);
-        let call = match self.prepare(tool, arguments, &caller).await {
+        let tasks = takes_tasks(context);
+        let call = match self.prepare(tool, arguments, &caller, tasks).await {
             Ok(call) => call,
-            Err(ending) => return answer::ending(&ending),
+            Err(ending) => return answer::ending(&ending).into(),
         };
         let selector = call.unity_instance.clone().or_else(|| self.active());
         if let Some(ending) = self.hidden(tool, selector.as_deref()) {
-            return answer::ending(&ending);
+            return answer::ending(&ending).into();
         }
-        match tool
-            .handler
-            .as_deref()
-            .and_then(|name| logic::start(name, &call))
-        {
-            Some(Ok(logic)) => return self.work(logic, &caller, selector).await,
+        let handler = tool.handler.as_deref();
+        if handler == Some("execute_custom_tool") {
+            return self.execute_custom_tool(&call, context).await;
+        }
+        if call.command.is_none() && !handler.is_some_and(logic::knows) {
+            return self.own(&call, context).await.into();
+        }
+        if let Some(task) = self.as_task(tool, &call, selector.as_deref(), context) {
+            return task;
+        }
+        self.perform(tool, &call, &caller, selector).await.into()
+    }
+
+    /// Makes a call of an editor.
+    pub(super) async fn perform(
+        &self,
+        tool: &'static Tool,
+        call: &Call,
+        caller: &Caller,
+        selector: Option<String>,
+    ) -> CallToolResult {
+        let handler = tool.handler.as_deref();
+        match handler.and_then(|name| logic::start(name, call)) {
+            Some(Ok(logic)) => return self.work(logic, caller, selector).await,
             Some(Err(bad)) => return answer::ending(&refused(&bad)),
-            None if call.command.is_none() => return self.own(&call, context).await,
             None => {}
         }
-        match self.calls.run(&caller, selector.as_deref(), &call).await {
-            Ok(reply) => answer::reply(tool, &call, reply),
+        match self.calls.run(caller, selector.as_deref(), call).await {
+            Ok(reply) => answer::reply(tool, call, reply),
             Err(ending) => answer::ending(&ending),
         }
     }
@@ -160,6 +180,7 @@ impl ServerHandler for UnityMcp {
             .enable_tools()
             .enable_tool_list_changed()
             .enable_resources()
+            .enable_tasks()
             .build();
         let mut info = ServerConfig::new(capabilities);
         info.server_info = Implementation::new("mcp-transport-unity", env!("CARGO_PKG_VERSION"));
@@ -209,15 +230,38 @@ impl ServerHandler for UnityMcp {
         let Some(tool) = tool.filter(|tool| offer::is_offered(tool)) else {
             let arguments = request.arguments.unwrap_or_default();
             if let Some(result) = self.custom(&request.name, arguments, &context).await {
-                return Ok(result.into());
+                return Ok(result);
             }
             let text = format!("There is no tool {:?}. See tools/list.", request.name);
             return Err(ErrorData::invalid_params(text, None));
         };
-        Ok(self
-            .call(tool, request.arguments.unwrap_or_default(), &context)
-            .await
-            .into())
+        let arguments = request.arguments.unwrap_or_default();
+        Ok(self.call(tool, arguments, &context).await)
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        self.look_at_task(&request.task_id, &context)
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        // No task asks its client for anything, and answers to what was not asked are to be ignored.
+        self.look_at_task(&request.task_id, &context).map(drop)
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.give_up_task(&request, &context)
     }
 
     async fn list_resources(

@@ -23,6 +23,7 @@ pub mod remote;
 mod rest;
 mod run;
 mod sessions;
+mod tasks;
 mod whole;
 
 pub use health::report as health_report;

@@ -3,6 +3,7 @@
 use super::answer;
 use super::context::{is_modern, session_id};
 use super::mcp::UnityMcp;
+use super::tasks;
 use crate::calls::diagnose;
 use crate::catalogue::Call;
 use mcp_transport_core::{Ending, Outcome};
@@ -28,7 +29,6 @@ impl UnityMcp {
             "set_active_instance" => self.set_active(text("instance"), context),
             "get_operation" => self.operation(text("operation_id"), context),
             "manage_tools" => self.manage_tools(call, context).await,
-            "execute_custom_tool" => self.execute_custom_tool(call, context).await,
             "unity_docs" => self.docs(call, context).await,
             "debug_request_context" => self.debug(context),
             // manage_editor's telemetry actions: this server sends none to anybody.
@@ -62,9 +62,12 @@ impl UnityMcp {
     }
 
     fn operation(&self, id: &str, context: &RequestContext<RoleServer>) -> CallToolResult {
-        match self.calls.operation(id, self.owner(context).as_deref()) {
+        let owner = self.owner(context);
+        match self.calls.operation(id, owner.as_deref()) {
+            // What came late is more than the task could say.
             Ok(reply) => answer::own(reply.success, "The operation has ended.", Some(reply.value)),
-            Err(ending) => answer::ending(&ending),
+            Err(ending) => tasks::as_operation(&self.calls, id, owner.as_deref())
+                .unwrap_or_else(|| answer::ending(&ending)),
         }
     }
 }

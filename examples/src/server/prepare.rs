@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use std::time::Duration;
 
 impl UnityMcp {
-    /// Checks the arguments.
+    /// Checks the arguments. Where a long call is going to be a task, its client sets no limit to it.
     ///
     /// Only a batch beyond the limit that every plugin starts with asks the editor for its own, once for each editor: a plugin
     /// with a lower one refuses the batch as a whole, and says so.
@@ -17,11 +17,17 @@ impl UnityMcp {
         tool: &'static Tool,
         arguments: Map<String, Value>,
         caller: &Caller,
+        takes_tasks: bool,
     ) -> Result<Call, Ending> {
         let usual = Limits::default();
         if tool.name != "batch_execute" {
             let call = tool.prepare(arguments).map_err(|bad| refused(&bad))?;
-            return Ok(self.patient(call, caller));
+            let is_task = call.long && takes_tasks;
+            return Ok(if is_task {
+                call
+            } else {
+                self.patient(call, caller)
+            });
         }
         let largest = usual.batch(usize::MAX);
         let call = tool.prepare_within(arguments.clone(), largest);
