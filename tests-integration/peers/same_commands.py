@@ -23,7 +23,7 @@ FIXTURES = ROOT / "examples" / "fixtures"
 BESIDE = {
     "ping": "the Python server asks whether a session answers before it reads by it",
     "get_editor_state": "a check before the call, or whether the editor is ready after it",
-    "get_project_info": "the Python server looks for changed files below the project's folder",
+    "get_project_info": "the Python server looks for changed files below the project's folder; ours asks an editor that listens whose it is",
     "get_tool_states": "which tools the editor has switched off",
 }
 

@@ -73,7 +73,8 @@ class Editor:
         if command == "get_editor_state":
             return success(editor_state())
         if command == "get_project_info":
-            return success({"success": True, "message": "ok", "data": {"projectRoot": PROJECT}})
+            root = f"{PROJECT}/{self.name}"
+            return success({"success": True, "message": "ok", "data": {"projectRoot": root, "assetsPath": f"{root}/Assets"}})
         return success(OK)
 
     async def hear(self, command, params):
