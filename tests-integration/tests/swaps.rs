@@ -199,6 +199,8 @@ async fn a_status_file_that_names_somebody_elses_port_brings_no_command_there() 
     }
     for (_, answer) in calls.join_all().await {
         assert_eq!(answer.outcome(), Some("not_delivered"), "{answer:?}");
+        assert_eq!(answer.value["cause"], "wrong_editor", "{answer:?}");
+        assert!(answer.text.contains("/projects/Game1/Assets"), "{answer:?}");
     }
     assert_eq!(made(&editor.world()), BTreeMap::new());
     // A file that nobody writes anew is believed once; each dial may end somebody's session there.

@@ -301,3 +301,30 @@ async fn nobody_elses_task_and_none_that_never_was_can_be_looked_at() {
     drop(editor);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_projects_own_tool_that_is_polled_is_a_task_until_its_work_is_done() {
+    let server = Server::start(Budget::default());
+    let editor = server.editor(Options::default()).await;
+    let client = Client::of(&server).await;
+    let job = |name: &str| json!({"name": name, "seconds": 1});
+    let named = client.begin("sim_slow_job", job("one")).await;
+    let by_name = json!({"tool_name": "sim_slow_job", "parameters": job("two")});
+    let executed = client.begin("execute_custom_tool", by_name).await;
+    let asked = client.operation(&named.task_id).await;
+    assert_eq!(asked.outcome(), Some("running"), "{asked:?}");
+    // Its work has begun, so it goes on.
+    while ran(&editor, "sim_slow_job") < 2 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    client.cancel(&named.task_id).await;
+    for task in [named, executed] {
+        let result = client.result(&task.task_id).await;
+        assert!(result.succeeded(), "{result:?}");
+        assert_eq!(
+            client.operation(&task.task_id).await.value["data"],
+            result.value
+        );
+    }
+    server.stop().await;
+}

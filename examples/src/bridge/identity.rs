@@ -74,9 +74,9 @@ pub(super) fn vouches(file: &Project, port: u16, connected: SystemTime) -> bool 
 }
 
 /// What is wrong with a port at which somebody else's editor answers.
-pub(super) fn somebody_elses(key: &str, port: u16, open: &str) -> Error {
+pub(super) fn somebody_elses(port: u16, open: &str) -> Error {
     Error::new(ErrorKind::Unreachable).context(format!(
-        "the editor on port {port} has {open} open, and the status file that names this port belongs to another project ({key}): nothing was sent"
+        "the editor that listens on port {port} has {open} open"
     ))
 }
 

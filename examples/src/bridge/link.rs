@@ -200,10 +200,12 @@ impl Link {
             Identity::Same => Ok(seated),
             Identity::Other(open) => {
                 drop(seated);
-                let error = identity::somebody_elses(&self.key, port, &open);
-                tracing::warn!(%error, "a status file names somebody else's port");
+                let error = identity::somebody_elses(port, &open);
+                tracing::warn!(%error, key = self.key, "a status file names somebody else's port");
                 // Each dial may end somebody's session there, so there is no other before the file was written anew.
+                self.hub.mislead(&self.key, Some(error.to_string()));
                 self.rewritten(connected).await;
+                self.hub.mislead(&self.key, None);
                 Err(error)
             }
             Identity::Unsaid => {

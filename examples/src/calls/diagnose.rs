@@ -141,6 +141,16 @@ fn connects_not(editor: &Instance) -> Option<Fault> {
     let Phase::Listening { .. } = editor.phase else {
         return None;
     };
+    if let Some(misled) = &editor.misled {
+        return Some(Fault::new(
+            "wrong_editor",
+            format!(
+                "The status file of {} names a port that is another editor's by now: {misled}.",
+                editor.id()
+            ),
+            "Open the project in Unity; if it is open, start the MCP session in its window again. A file that a crash left behind can be deleted.",
+        ));
+    }
     Some(Fault::new(
         "not_connected",
         format!(

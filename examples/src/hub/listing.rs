@@ -24,6 +24,11 @@ impl Hub {
         self.touch(|inner, _| inner.state.stand_down(hash));
     }
 
+    /// Somebody else's editor answers where the status file says that this one listens; `None` once the file was written anew.
+    pub fn mislead(&self, hash: &str, what: Option<String>) {
+        self.touch(|inner, _| inner.state.mislead(hash, what));
+    }
+
     /// The dial that was made for a call of this editor was ended by another client's: the oldest call ends with it.
     pub fn cut_off(&self, hash: &str) {
         self.touch(|inner, _| inner.state.cut_off(hash));

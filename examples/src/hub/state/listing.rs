@@ -47,6 +47,13 @@ impl State {
         }
     }
 
+    /// Somebody else's editor answers where the status file says that this one listens; `None` once the file was written anew.
+    pub fn mislead(&mut self, hash: &str, what: Option<String>) {
+        if let Some(project) = self.projects.get_mut(hash) {
+            project.mislead(what, &mut self.outputs);
+        }
+    }
+
     /// The dial that was made for a call of this editor was ended by another client's: the oldest call ends with it, so that
     /// there are never more dials than calls.
     pub fn cut_off(&mut self, hash: &str) {

@@ -206,6 +206,8 @@ pub struct Instance {
     pub superseded: Option<Instant>,
     /// Who took the editor's only seat from us, and what to do; until we have it again.
     pub evicted: Option<String>,
+    /// Who answers where its status file says that it listens, if that is somebody else.
+    pub misled: Option<String>,
     /// How often the connection came back.
     pub returns: u64,
     /// How long the last gap was.

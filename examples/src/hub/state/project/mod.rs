@@ -37,6 +37,8 @@ pub(super) struct Project {
     superseded: Option<Instant>,
     /// Why calls are refused until the seat is ours again.
     evicted: Option<String>,
+    /// What is wrong with what its status file says, as far as whoever dialled by it found out.
+    misled: Option<String>,
     /// How often the seat was taken.
     seatings: u64,
     gaps: Gaps,
@@ -107,6 +109,7 @@ impl Project {
             last_answer: None,
             superseded: None,
             evicted: None,
+            misled: None,
             seatings: 0,
             gaps: Gaps::default(),
             tools: None,
@@ -190,6 +193,7 @@ impl Project {
         }
         self.seatings += 1;
         self.evicted = None;
+        self.misled = None;
         self.phase = Phase::Connected;
         outputs.push_back(Output::Changed);
         self.pump(now, outputs);
@@ -249,6 +253,14 @@ impl Project {
         }
     }
 
+    /// Whoever dialled by its status file found somebody else there; `None` once the file was written anew.
+    pub(super) fn mislead(&mut self, what: Option<String>, outputs: &mut VecDeque<Output>) {
+        if self.misled != what {
+            self.misled = what;
+            outputs.push_back(Output::Changed);
+        }
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let closed = self.closed_at();
         self.delivery.poll_timeout().into_iter().chain(closed).min()
@@ -304,6 +316,7 @@ impl Project {
             standby: self.standby.len(),
             superseded: self.superseded,
             evicted: self.evicted.clone(),
+            misled: self.misled.clone(),
             returns: self.seatings.saturating_sub(1),
             last_gap: self.gaps.newest(),
             usual_gap: self.gaps.usual(),
