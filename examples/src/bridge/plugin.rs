@@ -184,6 +184,11 @@ where
 
     /// A command that comes as the link ends waits for the verdict, too: by that it is told whether to send it again.
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if matches!(self.end, End::NotYet) && self.translator.is_working() {
+            // The hub has one command out at a time, so it is about to ping, which the link never sees. It has no room before
+            // the command is answered, and nobody reads the answer as long as the hub waits for room.
+            return Poll::Ready(Ok(()));
+        }
         while matches!(self.end, End::NotYet) && self.translator.is_asking() {
             self.poll_own(cx);
             if self.poll_frame(cx).is_pending() {
@@ -259,5 +264,68 @@ impl<T, J> fmt::Debug for BridgedPlugin<T, J> {
         f.debug_struct("BridgedPlugin")
             .field("translator", &self.translator)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mcp_transport_stdio::bridge::{BridgeTransport, LinkConfig};
+    use mcp_transport_stdio::discovery::{Status, project_key};
+    use std::time::SystemTime;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    const GAME: &str = "/projects/Game/Assets";
+    const EXECUTE: &str =
+        r#"{"type":"execute","id":"1","name":"manage_build","params":{},"timeout":30.0}"#;
+
+    /// A frame, as long as its head says.
+    async fn frame(far: &mut DuplexStream) -> Vec<u8> {
+        let length = far.read_u64().await.unwrap();
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
+        far.read_exact(&mut payload).await.unwrap();
+        payload
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ping_of_the_hubs_is_answered_while_a_command_runs_and_holds_nothing_up() {
+        let (near, mut far) = duplex(1 << 16);
+        far.write_all(b"WELCOME UNITY-MCP 1 FRAMING=1\n")
+            .await
+            .unwrap();
+        let link = BridgeTransport::open(near, None, LinkConfig::default())
+            .await
+            .unwrap();
+        let project = Project::new(
+            project_key(GAME),
+            Status::new(6400, GAME),
+            SystemTime::now(),
+        );
+        let mut plugin = BridgedPlugin::new(link, &project, |error| async move { error });
+        let heard = |message: Option<Result<Message, Error>>| {
+            message.unwrap().unwrap().as_str().unwrap().to_owned()
+        };
+        assert!(heard(plugin.next().await).contains("register"));
+
+        plugin.send(Message::from(EXECUTE)).await.unwrap();
+        assert!(
+            frame(&mut far)
+                .await
+                .starts_with(br#"{"type":"manage_build""#)
+        );
+        // Six minutes, in which the hub asks every 10 s whether anybody is there.
+        for _ in 0..36 {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            let ping = plugin.send(Message::from(r#"{"type":"ping"}"#));
+            tokio::time::timeout(Duration::from_secs(1), ping)
+                .await
+                .expect("a ping waits for nobody")
+                .unwrap();
+            assert_eq!(heard(plugin.next().await), r#"{"type":"pong"}"#);
+        }
+        let answer = br#"{"status":"success","result":{}}"#;
+        far.write_u64(answer.len() as u64).await.unwrap();
+        far.write_all(answer).await.unwrap();
+        assert!(heard(plugin.next().await).contains("command_result"));
     }
 }

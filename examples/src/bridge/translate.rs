@@ -130,6 +130,11 @@ impl Translator {
         self.out.contains(&Out::Question)
     }
 
+    /// True while a command of the hub's is out.
+    pub(super) fn is_working(&self) -> bool {
+        self.out.iter().any(|out| matches!(out, Out::Command(_)))
+    }
+
     /// Translates a frame of the bridge; `None` if the hub need not hear of it.
     ///
     /// # Errors
