@@ -35,6 +35,16 @@ fn options(number: usize) -> Options {
         .latency(Duration::from_millis(5))
 }
 
+/// The same for one that listens: two as the installed plugin does, one with seats.
+fn listening(number: usize) -> Options {
+    let options = options(number);
+    if number == 2 {
+        options
+    } else {
+        options.installed_rule()
+    }
+}
+
 /// What each project has made, by whose name is on it.
 fn made(world: &Mutex<World>) -> BTreeMap<String, u64> {
     world.lock().unwrap().report().objects_created
@@ -105,18 +115,12 @@ async fn three_editors_that_listen_and_swap_their_ports_get_only_what_is_for_the
     let server = Server::dialling_in(Budget::new(hold, None), directory.clone());
     let mut editors = Vec::new();
     for number in 0..3 {
-        let options = options(number);
-        let options = if number == 2 {
-            options
-        } else {
-            options.installed_rule()
-        };
-        let editor = Editor::listen(directory.path(), 0, options);
+        let editor = Editor::listen(directory.path(), 0, listening(number));
         server.sees(&editor).await;
         editors.push(Some(editor));
     }
     let worlds: Vec<_> = editors.iter().flatten().map(Editor::world).collect();
-    let (mut below, mut calls) = (random(7), Calls::new());
+    let (mut below, mut calls, mut lies) = (random(7), Calls::new(), Vec::new());
     for step in 0..300 {
         match below(12) {
             0 => {
@@ -128,11 +132,7 @@ async fn three_editors_that_listen_and_swap_their_ports_get_only_what_is_for_the
                     editors[one].take().unwrap().kill().await;
                 }
                 for (one, port) in [(a, ports[1]), (b, ports[0])] {
-                    let options = if one == 2 {
-                        options(one)
-                    } else {
-                        options(one).installed_rule()
-                    };
+                    let options = listening(one);
                     let world = worlds[one].clone();
                     editors[one] =
                         Some(Editor::listen_again(directory.path(), port, options, world));
@@ -140,6 +140,25 @@ async fn three_editors_that_listen_and_swap_their_ports_get_only_what_is_for_the
             }
             1 => editors[below(3)].as_ref().unwrap().reload(),
             2 => tokio::time::sleep(Duration::from_millis(below(200) as u64)).await,
+            3 => {
+                // One crashes, and its file names the port of another for a while, as if it were there.
+                let (a, b) = (below(3), 1 + below(2));
+                let there = editors[(a + b) % 3].as_ref().unwrap().port().unwrap();
+                let own = editors[a].take().unwrap();
+                let port = own.port().unwrap();
+                own.kill().await;
+                lies.push(lie(directory.path(), &format!("Game{a}"), there));
+                for number in 0..3 {
+                    call(&mut calls, server.port, a, 1_000 + 3 * step + number);
+                }
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                editors[a] = Some(Editor::listen_again(
+                    directory.path(),
+                    port,
+                    listening(a),
+                    worlds[a].clone(),
+                ));
+            }
             _ => call(&mut calls, server.port, below(3), step),
         }
     }
