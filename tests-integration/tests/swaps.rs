@@ -10,8 +10,9 @@ use examples::calls::Budget;
 use examples::sim::world::World;
 use examples::sim::{Editor, Options};
 use mcp_transport_core::RetryPolicy;
+use mcp_transport_stdio::bridge::wire::{PING, PONG, WELCOME};
 use mcp_transport_stdio::discovery::{Reason, Status, StatusFile};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -19,6 +20,8 @@ use std::time::Duration;
 use tests_integration::folder::Folder;
 use tests_integration::raw::Session;
 use tests_integration::{Answer, Server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -237,5 +240,101 @@ async fn a_status_file_that_names_somebody_elses_port_brings_no_command_there() 
     let (_, answer) = calls.join_next().await.unwrap().unwrap();
     assert!(answer.succeeded(), "{answer:?}");
     assert_eq!(made(&own.world()).len(), 1);
+    server.stop().await;
+}
+
+/// A bridge of a plugin that is older than the question which project is open: it answers that it does not know it, and does
+/// whatever else it is told. Which commands it got.
+async fn older_plugin(listener: TcpListener, got: Arc<Mutex<Vec<String>>>) {
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(WELCOME).await.unwrap();
+        while let Ok(length) = stream.read_u64().await {
+            let mut frame = vec![0; usize::try_from(length).unwrap()];
+            stream.read_exact(&mut frame).await.unwrap();
+            let answer = if frame == PING {
+                PONG.to_vec()
+            } else {
+                let command: Value = serde_json::from_slice(&frame).unwrap();
+                let name = command["type"].as_str().unwrap().to_owned();
+                let known = name == "manage_gameobject";
+                got.lock().unwrap().push(name);
+                let unknown =
+                    json!({"status": "error", "error": "Unknown or unsupported command type"});
+                let done = json!({"status": "success", "result": {"success": true}});
+                if known { done } else { unknown }.to_string().into_bytes()
+            };
+            stream.write_u64(answer.len() as u64).await.unwrap();
+            stream.write_all(&answer).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_that_cannot_say_whose_it_is_is_believed_if_its_file_is_written_and_not_if_it_is_a_leftover()
+ {
+    for is_alive in [true, false] {
+        let directory = Arc::new(Folder::new());
+        let server =
+            Server::dialling_in(Budget::new(Duration::from_secs(4), None), directory.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let got = Arc::new(Mutex::new(Vec::new()));
+        let plugin = tokio::spawn(older_plugin(listener, got.clone()));
+        let mut file = lie(directory.path(), "Game0", port);
+        let beat = tokio::spawn(async move {
+            let mut status = Status::new(port, "/projects/Game0/Assets");
+            status.reason = Reason::Ready;
+            status.seat = false;
+            loop {
+                if is_alive {
+                    file.update(&status).unwrap();
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        });
+        server.until(|one| one.project == "Game0").await;
+        let mut calls = Calls::new();
+        call(&mut calls, server.port, 0, 1);
+        let (_, answer) = calls.join_next().await.unwrap().unwrap();
+        let expected = if is_alive {
+            None
+        } else {
+            Some("not_delivered")
+        };
+        assert_eq!(answer.outcome(), expected, "{answer:?}");
+        let made = got
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|name| *name == "manage_gameobject")
+            .count();
+        assert_eq!(made, usize::from(is_alive));
+        plugin.abort();
+        beat.abort();
+        server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_editor_that_stands_still_before_it_has_said_whose_it_is_gets_no_call_and_its_client_hears_so()
+ {
+    let server = Server::dialling(Budget::new(Duration::from_secs(1), None));
+    let editor = server.editor(listening(0)).await;
+    editor.freeze(true);
+    let mut calls = Calls::new();
+    call(&mut calls, server.port, 0, 1);
+    let (_, answer) = calls.join_next().await.unwrap().unwrap();
+    assert_eq!(answer.outcome(), Some("not_delivered"), "{answer:?}");
+    assert_eq!(answer.value["cause"], "not_connected", "{answer:?}");
+    editor.freeze(false);
+    call(&mut calls, server.port, 0, 2);
+    let (_, answer) = calls.join_next().await.unwrap().unwrap();
+    assert!(answer.succeeded(), "{answer:?}");
+    assert_eq!(
+        made(&editor.world()).into_iter().collect::<Vec<_>>(),
+        [("for-Game0-2".to_owned(), 1)]
+    );
+    assert_eq!(editor.clients(), 1, "one connection served both");
     server.stop().await;
 }
