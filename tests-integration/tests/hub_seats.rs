@@ -9,7 +9,7 @@ use examples::calls::Budget;
 use examples::hub::{Event, Instance};
 use examples::sim::{Editor, Options};
 use mcp_transport_core::delivery::Replay;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 use tests_integration::plugin::{Plugin, submit};
 use tests_integration::{Client, Server};
@@ -78,6 +78,46 @@ async fn two_editors_that_reload_in_turn_hand_the_seat_over_and_lose_no_read() {
         panic!("one project");
     };
     assert_eq!(one.returns, 20, "the seat changed once for each reload");
+    server.stop().await;
+}
+
+/// The next command of this name; what is asked before it is answered.
+async fn next(plugin: &mut Plugin, name: &str) -> Value {
+    loop {
+        let command = plugin.command().await;
+        if command["name"] == name {
+            return command;
+        }
+        let nothing = json!({"status": "success", "result": {"success": true, "data": {}}});
+        plugin.answer(&command, &nothing).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_script_that_a_silent_holder_made_is_read_back_by_its_successor_and_not_made_again() {
+    let server = Server::start(Budget::default());
+    let mut silent = Plugin::dial(&server).await.registered("Game", "0f").await;
+    let client = server.client().await;
+    let contents = "public class New { }\n";
+    let script = json!({"path": "Assets/New.cs", "contents": contents});
+    let call = client.call("create_script", script);
+    let editors = async {
+        assert_eq!(
+            next(&mut silent, "manage_script").await["params"]["action"],
+            "create"
+        );
+        // It came back after a reload; of its former connection half is left.
+        let mut back = Plugin::dial(&server).await.registered("Game", "0f").await;
+        let read = next(&mut back, "manage_script").await;
+        assert_eq!(read["params"]["action"], "read", "{read}");
+        let found = json!({"success": true, "data": {"contents": contents}});
+        let found = json!({"status": "success", "result": found});
+        back.answer(&read, &found).await;
+        back
+    };
+    let (answer, _back) = join!(call, editors);
+    assert!(answer.succeeded(), "{answer:?}");
+    assert!(answer.text.contains("verified after reload"), "{answer:?}");
     server.stop().await;
 }
 

@@ -339,7 +339,8 @@ impl Calls {
                 Ok(reply) => return Ok(reply),
                 Err(end) => end,
             };
-            let (Some(verify), Some(Why::LinkLost | Why::Silent)) = (&verify, end.why) else {
+            let readable = matches!(end.why, Some(Why::LinkLost | Why::Silent | Why::Superseded));
+            let Some(verify) = verify.as_ref().filter(|_| readable) else {
                 return Err(end.ending);
             };
             if end.ending.outcome != Outcome::Unknown {
