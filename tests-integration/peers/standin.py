@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import struct
 import time
@@ -15,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from anyio import BrokenResourceError
-from common import Process, binary, check, free_port, venv, wait
+from common import Process, binary, free_port, venv
 from mcp import ClientSession, McpError, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamablehttp_client
@@ -24,6 +25,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 PROJECT = "/peer/StandIn"
+
+# rmcp says 202 to the end of a session, of which the SDK warns.
+logging.getLogger("mcp").setLevel(logging.ERROR)
 
 # The Python server's sources of noise, off: telemetry, windows that it brings to the front.
 QUIET = {"DISABLE_TELEMETRY": "1", "UNITY_MCP_DISABLE_FOCUS_NUDGE": "1"}
@@ -331,7 +335,7 @@ async def with_pipes(server, steps):
                 await session.initialize()
                 try:
                     result = await steps(Client(session))
-                except Exception as error:  # noqa: BLE001
+                except Exception as error:
                     failure = error
                 done = True
     except* BrokenResourceError:
