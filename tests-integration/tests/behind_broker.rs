@@ -10,8 +10,13 @@
 use examples::sim::{self, Editor};
 use mcp_transport_broker::launch::Launch;
 use mcp_transport_core::loopback;
-use rmcp::model::SubscriptionFilter;
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, ClientCapabilities, ClientConfig, GetTaskParams,
+    Implementation, ProtocolVersion, SubscriptionFilter, TaskPayload,
+};
 use rmcp::service::ServiceError;
+use rmcp::transport::StreamableHttpClientTransport;
+use rmcp::{ClientLifecycleMode, ClientServiceExt};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
@@ -393,5 +398,43 @@ async fn a_server_without_the_flag_leaves_a_broker_alone_that_has_a_server() {
     let ended = other.wait_with_output().await.unwrap();
     assert!(!ended.status.success());
     assert!(!rig.status().await.unwrap()["host"].is_null());
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_call_is_a_task_through_the_broker_too() {
+    let rig = Rig::start().await;
+    let options = sim::Options::default();
+    let editor = rig.editor(options.latency_for("execute_menu_item", Duration::from_secs(1)));
+    editor.connected().await;
+    examples::tls::choose_ring();
+    let capabilities = ClientCapabilities::builder().enable_tasks().build();
+    let config = ClientConfig::new(capabilities, Implementation::new("tasks", "0"));
+    let lifecycle = ClientLifecycleMode::Discover {
+        preferred_versions: vec![ProtocolVersion::V_2026_07_28],
+    };
+    let transport = StreamableHttpClientTransport::from_uri(rig.url());
+    let client = config
+        .serve_with_lifecycle(transport, lifecycle)
+        .await
+        .unwrap();
+    let menu = json!({"menu_path": "File/Save"})
+        .as_object()
+        .cloned()
+        .unwrap();
+    let params = CallToolRequestParams::new("execute_menu_item").with_arguments(menu);
+    let CallToolResponse::Task(begun) = client.peer().call_tool_once(params).await.unwrap() else {
+        panic!("it is a task");
+    };
+    let result = loop {
+        let look = GetTaskParams::new(&*begun.task.task_id);
+        match client.peer().get_task(look).await.unwrap().task.payload {
+            TaskPayload::Completed { result } => break result,
+            TaskPayload::Working => pause().await,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(result["structuredContent"]["success"], true, "{result:?}");
+    let _ = client.cancel().await;
     rig.end().await;
 }
