@@ -180,6 +180,8 @@ impl ServerHandler for UnityMcp {
             .enable_tools()
             .enable_tool_list_changed()
             .enable_resources()
+            // There are none, and the list says so.
+            .enable_prompts()
             .enable_tasks()
             .build();
         let mut info = ServerConfig::new(capabilities);
