@@ -12,6 +12,7 @@ SHOWN = {
     "2025-11-25": [
         "completion-complete",
         "dns-rebinding-protection",
+        "logging-set-level",
         "ping",
         "prompts-list",
         "resources-list",

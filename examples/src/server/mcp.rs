@@ -1,8 +1,13 @@
 //! MCP towards one client, on rmcp: one of these for each.
+#![expect(
+    deprecated,
+    reason = "logging is deprecated since 2026-07-28, and a part of what came before"
+)]
 
 use super::answer;
 use super::context::{progress, session_id};
 use super::follow::{follow, offered};
+use super::log;
 use super::offer::{self, Choices};
 use super::prepare::refused;
 use super::sessions::Session;
@@ -13,9 +18,9 @@ use crate::logic::{self, Logic, Step};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams, ErrorCode,
     GetTaskParams, GetTaskResult, Implementation, ListResourceTemplatesResult, ListResourcesResult,
-    ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse,
-    ReadResourceResult, ResourceContents, ServerCapabilities, ServerConfig, SubscriptionFilter,
-    UpdateTaskParams,
+    ListToolsResult, LoggingLevel, PaginatedRequestParams, ReadResourceRequestParams,
+    ReadResourceResponse, ReadResourceResult, ResourceContents, ServerCapabilities, ServerConfig,
+    SetLevelRequestParams, SubscriptionFilter, UpdateTaskParams,
 };
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -33,6 +38,8 @@ pub struct UnityMcp {
     owner: Option<String>,
     /// What the session has chosen. Whoever follows it ends with it.
     pub(super) choices: watch::Sender<Choices>,
+    /// From which level on it wants a log; none unless it has said so.
+    log: watch::Sender<Option<LoggingLevel>>,
 }
 
 const INSTRUCTIONS: &str = "Tools that work in a running Unity editor. Calls made while the editor reloads its scripts are held and answered when it is back; do not retry them. A failed call says in structuredContent.outcome what is known: not_delivered (safe to send again), running (ask get_operation later), unknown (look before you send it again). Changing scripts makes the editor compile and reload: call refresh_unity and read_console afterwards to see compile errors. With several editors open, name one by unity_instance (see mcpforunity://instances).";
@@ -45,6 +52,7 @@ impl UnityMcp {
             session: Some(session),
             owner: None,
             choices: watch::Sender::default(),
+            log: watch::Sender::default(),
         }
     }
 
@@ -55,6 +63,7 @@ impl UnityMcp {
             session: None,
             owner,
             choices: watch::Sender::default(),
+            log: watch::Sender::default(),
         }
     }
 
@@ -182,6 +191,7 @@ impl ServerHandler for UnityMcp {
             .enable_resources()
             // There are none, and the list says so.
             .enable_prompts()
+            .enable_logging()
             .enable_tasks()
             .build();
         let mut info = ServerConfig::new(capabilities);
@@ -205,6 +215,19 @@ impl ServerHandler for UnityMcp {
         let (peer, choices) = (context.peer, self.choices.subscribe());
         let tell = async move || peer.notify_tool_list_changed().await.is_ok();
         spawn(follow(self.calls.clone(), choices, tell));
+    }
+
+    async fn set_level(
+        &self,
+        request: SetLevelRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        if self.log.send_replace(Some(request.level)).is_none() {
+            let (peer, level) = (context.peer, self.log.subscribe());
+            let tell = async move |message| peer.notify_logging_message(message).await.is_ok();
+            spawn(log::report(self.calls.clone(), level, tell));
+        }
+        Ok(())
     }
 
     fn accepted_subscription_filter(&self, _: &SubscriptionFilter) -> Option<SubscriptionFilter> {

@@ -12,6 +12,7 @@ mod groups;
 mod health;
 mod hosted;
 mod http;
+mod log;
 mod mcp;
 pub mod offer;
 mod own;
