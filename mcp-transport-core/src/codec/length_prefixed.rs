@@ -41,6 +41,7 @@ impl LengthPrefixed {
         Self { limit, zeros: 0 }
     }
 
+    #[inline]
     fn checked(&self, size: u64) -> Result<usize, Error> {
         match usize::try_from(size) {
             Ok(size) if size <= self.limit => Ok(size),
@@ -106,6 +107,7 @@ impl Decoder for LengthPrefixed {
     type Item = Message;
     type Error = Error;
 
+    #[inline]
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Message>, Error> {
         while let Some(header) = src.first_chunk::<HEADER>() {
             let size = self.checked(u64::from_be_bytes(*header))?;
@@ -115,8 +117,9 @@ impl Decoder for LengthPrefixed {
             }
             if size > 0 {
                 self.zeros = 0;
-                src.advance(HEADER);
-                return Ok(Some(Message::from(src.split_to(size).freeze())));
+                let mut frame = src.split_to(HEADER + size).freeze();
+                frame.advance(HEADER);
+                return Ok(Some(Message::from(frame)));
             }
             self.zero()?;
             src.advance(HEADER);

@@ -35,12 +35,14 @@ const ROOM: usize = 64 * 1024;
 
 impl Outgoing {
     /// Adds a copy of these.
+    #[inline]
     pub fn copy(&mut self, bytes: &[u8]) {
         self.room(bytes.len());
         self.tail.extend_from_slice(bytes);
     }
 
     /// Adds these, without a copy if they are many.
+    #[inline]
     pub fn put(&mut self, bytes: &Bytes) {
         if bytes.len() < LARGE {
             return self.copy(bytes);
@@ -58,7 +60,8 @@ impl Outgoing {
     }
 
     /// Room for so many more, and for those that come after.
-    pub(super) fn room(&mut self, more: usize) {
+    #[inline]
+    fn room(&mut self, more: usize) {
         if self.tail.capacity() - self.tail.len() < more {
             self.tail.reserve(more.max(ROOM));
         }
@@ -80,6 +83,7 @@ impl Buf for Outgoing {
     }
 
     fn advance(&mut self, mut count: usize) {
+        assert!(count <= self.remaining(), "more than there is");
         while let Some(piece) = self.pieces.front_mut() {
             if count < piece.len() {
                 piece.advance(count);
@@ -90,14 +94,13 @@ impl Buf for Outgoing {
             self.before -= piece.len();
             self.pieces.pop_front();
         }
-        self.tail.advance(count);
-        if self.tail.is_empty() {
-            // From the start of its room again, unless one large message has blown it up.
-            if self.tail.capacity() > 4 * ROOM {
-                self.tail = BytesMut::new();
-            } else {
-                self.tail.clear();
-            }
+        if count < self.tail.len() {
+            self.tail.advance(count);
+        } else if self.tail.capacity() > 4 * ROOM {
+            // One large message has blown it up.
+            self.tail = BytesMut::new();
+        } else {
+            self.tail.clear();
         }
     }
 
