@@ -100,6 +100,8 @@ impl Bridge {
             };
             let port = self.shown.port.load(Ordering::Relaxed);
             self.status.started();
+            // Before anybody can know that it listens: what is asked for from then on is done.
+            self.desk.forget_reloads();
             self.beat(Word::Ready).await;
             info!(port, file = ?self.status.path(), "listening");
             self.desk.state.send_replace(State::Connected);
@@ -174,7 +176,6 @@ impl Bridge {
 
     /// Serves all connections to the end of this life.
     async fn serve(&mut self, door: &mut Door) -> End {
-        self.desk.forget_reloads();
         let mut readers = FuturesUnordered::new();
         loop {
             tokio::select! {
