@@ -1,11 +1,13 @@
-//! Clients' HTTP sessions: how many there may be, and that a session's end withdraws its calls at once.
+//! Clients' HTTP sessions: how many there may be, which are still in use, and that a session's end withdraws its calls at once.
 //!
 //! rmcp tells a handler of its session's end only after it has waited up to 5 s for the answers. An editor that comes back
 //! within that time would run what nobody waits for.
 
+use super::idle::Idle;
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Clone, Debug)]
 pub struct Sessions {
     tokens: Arc<Mutex<HashMap<String, CancellationToken>>>,
+    idle: Arc<Mutex<Idle>>,
     room: Arc<Semaphore>,
     max: usize,
 }
@@ -23,10 +26,16 @@ const MAX_SESSIONS: usize = 4_096;
 /// The same for one user of a server that has many.
 const MAX_OF_USER: usize = 256;
 
+/// Sessions that wait for a client that has neither a request nor a stream there.
+const MAX_IDLE: usize = 128;
+
+/// The same for one user of many.
+const MAX_IDLE_OF_USER: usize = 16;
+
 impl Sessions {
     /// Room for one user of many.
     pub fn of_user() -> Self {
-        Self::at_most(MAX_OF_USER)
+        Self::at_most(MAX_OF_USER, MAX_IDLE_OF_USER)
     }
 
     /// True if no client has a place.
@@ -53,19 +62,47 @@ impl Sessions {
         })
     }
 
-    /// The client has ended this session.
+    /// A client has a new session, and its answer is on its way. Also says which ones have to be ended for it, since nobody
+    /// has used them for longest; their calls are withdrawn.
+    pub fn begin(&self, id: &str, now: Instant) -> (Visit, Vec<String>) {
+        let gone = self.idle().begin(id, now);
+        for id in &gone {
+            self.end(id);
+        }
+        (self.visit_of(id), gone)
+    }
+
+    /// A request comes for this session. `None` if there is none of that name.
+    pub fn enter(&self, id: &str) -> Option<Visit> {
+        self.idle().enter(id).then(|| self.visit_of(id))
+    }
+
+    /// This session is over.
     pub fn end(&self, id: &str) {
+        self.idle().end(id);
         if let Some(token) = self.lock().remove(id) {
             token.cancel();
         }
     }
 
-    fn at_most(max: usize) -> Self {
+    fn at_most(max: usize, idle: usize) -> Self {
         Self {
             tokens: Arc::default(),
+            idle: Arc::new(Mutex::new(Idle::keep(idle))),
             room: Arc::new(Semaphore::new(max)),
             max,
         }
+    }
+
+    fn visit_of(&self, id: &str) -> Visit {
+        Visit {
+            idle: self.idle.clone(),
+            id: id.to_owned(),
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, CancellationToken>> {
@@ -75,7 +112,24 @@ impl Sessions {
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self::at_most(MAX_SESSIONS)
+        Self::at_most(MAX_SESSIONS, MAX_IDLE)
+    }
+}
+
+/// Somebody is in a session: a request whose answer is not over, or a stream.
+#[derive(Debug)]
+pub struct Visit {
+    idle: Arc<Mutex<Idle>>,
+    id: String,
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        // It is dropped where hyper drops a body, which tells no time.
+        #[expect(clippy::disallowed_methods, reason = "a shell: when it was left")]
+        let now = Instant::now();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.leave(&self.id, now);
     }
 }
 

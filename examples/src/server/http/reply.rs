@@ -5,11 +5,49 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
+use hyper::body::{Frame, SizeHint};
 use serde_json::Value;
 use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 /// The body of every answer.
 pub(in crate::server) type Body = BoxBody<Bytes, Infallible>;
+
+/// A body, and what is to be dropped once it is over.
+pub(super) struct Held<T> {
+    body: Body,
+    _until: T,
+}
+
+impl<T: Unpin> Held<T> {
+    pub(super) const fn new(body: Body, until: T) -> Self {
+        Self {
+            body,
+            _until: until,
+        }
+    }
+}
+
+impl<T: Unpin> hyper::body::Body for Held<T> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
 
 pub(in crate::server) fn allow(headers: &mut HeaderMap, origin: &str) {
     let Ok(origin) = HeaderValue::from_str(origin) else {
