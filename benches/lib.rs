@@ -4,12 +4,16 @@
     reason = "benches read the clock, and own their threads"
 )]
 
+pub mod http;
 mod messages;
+pub mod process;
+pub mod programs;
 mod ratios;
+pub mod session;
 mod threads;
 
 pub use messages::{KIB, MIB, payload};
-pub use ratios::{Goal, Pair, conclude, median, tell};
+pub use ratios::{Goal, Pair, conclude, median, save, target, tell};
 pub use threads::{Peer, alone, resident, runtime};
 
 use criterion::Criterion;

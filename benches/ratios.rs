@@ -22,7 +22,8 @@ pub enum Goal {
 }
 
 impl Goal {
-    fn is_met(self, ratio: f64) -> bool {
+    /// Whether this ratio is as good as it should be.
+    pub fn is_met(self, ratio: f64) -> bool {
         match self {
             Self::AtLeast(goal) => ratio >= goal,
             Self::AtMost(goal) => ratio <= goal,
@@ -128,25 +129,41 @@ pub fn tell(name: &str, ratio: f64, goal: Goal) {
     told.push((name.to_owned(), ratio, goal));
 }
 
-/// Prints what was noted, and merges it into `target/ratios.json`: `{"name": {"ratio": r, "goal": g}}`.
+/// Merges what was noted into `target/ratios.json`: `{"name": {"ratio": r, "goal": g}}`. Says what stands there now.
 ///
 /// # Panics
 /// If that file cannot be written.
-pub fn conclude() {
+pub fn save() -> BTreeMap<String, serde_json::Value> {
     let told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
-    if told.is_empty() {
-        return;
-    }
     let file = target().join("ratios.json");
     let text = std::fs::read_to_string(&file).unwrap_or_default();
     let mut all: BTreeMap<String, serde_json::Value> =
         serde_json::from_str(&text).unwrap_or_default();
     for (name, ratio, goal) in told.iter() {
         // Digits that no second run would show again are left out.
-        let rounded = format!("{ratio:.3}").parse::<f64>().unwrap_or(*ratio);
+        let rounded = format!("{ratio:.4}").parse::<f64>().unwrap_or(*ratio);
         let entry = serde_json::json!({"ratio": rounded, "goal": goal.number()});
         all.insert(name.clone(), entry);
     }
+    let text = serde_json::to_string_pretty(&all).expect("names and numbers");
+    std::fs::write(&file, text + "\n").expect("the target folder can be written to");
+    all
+}
+
+/// Prints what was noted, after it is [saved](save).
+///
+/// # Panics
+/// As [`save`].
+pub fn conclude() {
+    if TOLD
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .is_empty()
+    {
+        return;
+    }
+    let all = save();
+    let told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
     let width = all.keys().map(String::len).max().unwrap_or(0);
     let mut table = String::new();
     for (name, entry) in &all {
@@ -160,10 +177,12 @@ pub fn conclude() {
         };
         let missed = now.is_some_and(|(_, ratio, goal)| !goal.is_met(*ratio));
         let verdict = if missed { "missed" } else { "" };
-        let _ = writeln!(table, "{name:width$} {ratio:>9.2}  {wanted:<14} {verdict}");
+        let digits = if ratio < 0.1 { 4 } else { 2 };
+        let _ = writeln!(
+            table,
+            "{name:width$} {ratio:>9.digits$}  {wanted:<14} {verdict}"
+        );
     }
-    let text = serde_json::to_string_pretty(&all).expect("names and numbers");
-    std::fs::write(&file, text + "\n").expect("the target folder can be written to");
     let _ = write!(
         std::io::stdout(),
         "\nratios, medians (target/ratios.json)\n{table}"
@@ -171,7 +190,7 @@ pub fn conclude() {
 }
 
 /// The folder that cargo builds in, above the profile's.
-fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
     let folder = program
         .ancestors()

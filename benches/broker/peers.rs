@@ -14,7 +14,7 @@ use mcp_transport_core::{Listener, Message};
 use std::convert::Infallible;
 use std::io::{Read, Write};
 
-const TOKEN: &str = "a-token-of-this-bench";
+pub(crate) const TOKEN: &str = "a-token-of-this-bench";
 const ANSWER: &str =
     r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"hello"}]}}"#;
 

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -33,6 +34,7 @@ MONO_PACKAGES = [
     "libmono-system-net-http4.0-cil",
     "libmono-system-web-extensions4.0-cil",
 ]
+NGINX_PACKAGES = ["nginx"]
 
 
 class Failed(Exception):
@@ -135,7 +137,8 @@ class Mono:
         if shutil.which("mono") and shutil.which("mcs"):
             self.run, self.compiler, self.env = ["mono"], ["mcs"], {}
             return
-        usr = _mono_packages() / "usr"
+        missing = "there is no Mono here, and no apt-get to fetch it with: install one that has `mono` and `mcs`"
+        usr = _debian("mono", MONO_PACKAGES, missing) / "usr"
         self.run = [str(usr / "bin" / "mono-sgen")]
         self.compiler = [*self.run, str(usr / "lib/mono/4.5/mcs.exe")]
         self.env = {"MONO_GAC_PREFIX": str(usr), "MONO_CFG_DIR": str(usr.parent / "etc")}
@@ -148,13 +151,27 @@ class Mono:
         return [*self.run, str(program)]
 
 
-def _mono_packages():
-    folder = _folder("mono", "\n".join(MONO_PACKAGES))
+def nginx():
+    """nginx's program: this machine's, or one that is unpacked below the target folder."""
+    if found := shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin"):
+        return found
+    folder = _debian("nginx", NGINX_PACKAGES, "there is no nginx here, and no apt-get to fetch it with: install it")
+    libraries = ":".join(str(path) for path in (folder / "usr/lib").glob("*-linux-gnu*"))
+    # With the libraries that came along.
+    program = folder / "nginx"
+    program.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH={shlex.quote(libraries)} exec {shlex.quote(str(folder))}/usr/sbin/nginx "$@"\n')
+    program.chmod(0o755)
+    return str(program)
+
+
+def _debian(name, packages, missing):
+    """Debian's or Ubuntu's packages, with what they need and this machine has not, unpacked into a folder."""
+    folder = _folder(name, "\n".join(packages))
     if (folder / "done").exists():
         return folder
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        raise Failed("there is no Mono here, and no apt-get to fetch it with: install one that has `mono` and `mcs`")
-    print("unpacking " + " ".join(MONO_PACKAGES), flush=True)
+        raise Failed(missing)
+    print("unpacking " + " ".join(packages), flush=True)
     shutil.rmtree(folder, ignore_errors=True)
     for inner in ["apt/lists/partial", "apt/archives/partial"]:
         (folder / inner).mkdir(parents=True)
@@ -168,7 +185,7 @@ def _mono_packages():
     }
     apt = ["apt-get", "--quiet=2", *(f"--option={name}={value}" for name, value in settings.items())]
     subprocess.run([*apt, "update"], check=True)
-    subprocess.run([*apt, "--yes", "--download-only", "install", *MONO_PACKAGES], check=True)
+    subprocess.run([*apt, "--yes", "--download-only", "install", *packages], check=True)
     for package in (folder / "apt/archives").glob("*.deb"):
         subprocess.run(["dpkg-deb", "--extract", package, folder], check=True)
     shutil.rmtree(folder / "apt")
