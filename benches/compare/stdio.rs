@@ -13,6 +13,7 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt};
 use std::error::Error;
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::process::{ChildStdin, ChildStdout};
 use std::time::{Duration, Instant};
@@ -75,13 +76,12 @@ struct Client {
     stdin: ChildStdin,
     stdout: ChildStdout,
     buffer: Vec<u8>,
+    calls: u64,
 }
 
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"benches","version":"1"}}}
 "#;
 const INITIALIZED: &str = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}\n";
-const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"hello"}}}
-"#;
 
 impl Client {
     fn start(role: Role) -> io::Result<Self> {
@@ -91,6 +91,7 @@ impl Client {
             stdin,
             stdout,
             buffer: vec![0; 64 * 1024],
+            calls: 0,
         };
         client.write(INITIALIZE)?;
         while client.read(|line| line.contains("\"result\""))? == 0 {}
@@ -101,19 +102,32 @@ impl Client {
     /// Answers per second. Whenever some are read, so many calls are written, in one piece.
     fn slice(&mut self) -> io::Result<f64> {
         let began = Instant::now();
-        let calls = CALL.repeat(IN_FLIGHT);
-        self.write(&calls)?;
+        self.call(IN_FLIGHT)?;
         let (mut answers, mut on_their_way) = (0, IN_FLIGHT);
         while on_their_way > 0 {
             let read = self.read(|line| line.contains("hello"))?;
             answers += read;
             on_their_way -= read;
             if began.elapsed() < SLICE {
-                self.write(&calls[..read * CALL.len()])?;
+                self.call(read)?;
                 on_their_way += read;
             }
         }
         Ok(answers as f64 / began.elapsed().as_secs_f64())
+    }
+
+    /// So many more calls, each with an id of its own, in one piece.
+    fn call(&mut self, times: usize) -> io::Result<()> {
+        let mut text = String::new();
+        for _ in 0..times {
+            self.calls += 1;
+            let _ = writeln!(
+                text,
+                r#"{{"jsonrpc":"2.0","id":{},"method":"tools/call","params":{{"name":"echo","arguments":{{"text":"hello"}}}}}}"#,
+                self.calls
+            );
+        }
+        self.write(&text)
     }
 
     fn write(&mut self, text: &str) -> io::Result<()> {
