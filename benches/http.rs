@@ -140,16 +140,19 @@ impl Reading {
         let Self::Body { chunked, next, .. } = self else {
             return Ok(false);
         };
-        while *chunked {
+        if !*chunked {
+            return Ok(bytes.len() >= *next);
+        }
+        loop {
             let Some((head, size)) = chunk(bytes.get(*next..).unwrap_or_default())? else {
                 return Ok(false);
             };
-            *next += head + size + 2;
+            let end = *next + head + size + 2;
             if size == 0 {
-                break;
+                return Ok(bytes.len() >= end);
             }
+            *next = end;
         }
-        Ok(bytes.len() >= *next)
     }
 }
 

@@ -137,7 +137,7 @@ pub(crate) fn shown(figure: f64, unit: Unit) -> String {
         Unit::Bytes => &[(1_048_576.0, "MiB"), (1_024.0, "KiB")],
     };
     let fits = steps.iter().find(|(step, _)| figure >= *step);
-    let (step, name) = fits.or(steps.last()).copied().unwrap_or((1.0, ""));
+    let (step, name) = fits.or_else(|| steps.last()).copied().unwrap_or((1.0, ""));
     let figure = figure / step;
     let digits = match figure {
         _ if figure >= 100.0 => 0,
