@@ -89,7 +89,7 @@ async fn a_port_that_is_foreign_on_ipv4_is_named_in_the_log_with_its_holder_unti
         health("127.0.0.1", port).await["faults"],
         serde_json::json!([])
     );
-    while !line.contains("Listening") {
+    while !line.contains("listening again") {
         line = log.next_line().await.unwrap().expect("it lives");
     }
 }
