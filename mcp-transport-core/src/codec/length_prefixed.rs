@@ -71,7 +71,7 @@ impl LengthPrefixed {
                     Ok(()) => 0,
                     Err(error) => return (end, Err(error)),
                 },
-                Ok(size) if src.len() - end < HEADER + size => break,
+                Ok(size) if src.len() - end - HEADER < size => break,
                 Ok(size) => {
                     self.zeros = 0;
                     size

@@ -53,3 +53,11 @@ fn what_is_whole_comes_before_what_is_wrong() {
     assert_eq!(payloads(&[first]), [b"hi"]);
     assert!(batches.decode(&mut wire).is_err());
 }
+
+#[test]
+fn a_frame_that_never_ends_is_waited_for_where_there_is_no_limit() {
+    let mut wire = bytes::BytesMut::from(&b"\xff\xff\xff\xff\xff\xff\xff\xffhi"[..]);
+    let mut batches = Batches::with_limit(usize::MAX);
+    assert!(matches!(batches.decode(&mut wire), Ok(None) | Err(_)));
+    assert!(wire.ends_with(b"hi"));
+}
