@@ -144,24 +144,39 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), LaunchError
         path: path.to_owned(),
         source,
     };
-    if let Some(folder) = path.parent() {
-        make_folder(folder).map_err(failed)?;
-    }
     let beside = path.with_extension(format!("{}.tmp", std::process::id()));
     // Nobody's old file lends it its rights.
     let _ = fs::remove_file(&beside);
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options
-        .open(&beside)
+    let written = create_private(&beside)
         .and_then(|mut file| file.write_all(bytes))
         .and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
         let _ = fs::remove_file(&beside);
     }
     written.map_err(failed)
+}
+
+/// How often the folder is made for one file, at most: whoever had the last file there removes it.
+const FOLDERS: u32 = 100;
+
+fn create_private(path: &Path) -> io::Result<fs::File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut tried = 0;
+    loop {
+        tried += 1;
+        let made = path.parent().map_or(Ok(()), make_folder);
+        // "There is one", says the system, and it is gone at the second look.
+        let is_gone = matches!(&made, Err(error) if error.kind() == io::ErrorKind::AlreadyExists);
+        let opened = made.and_then(|()| options.open(path));
+        match opened {
+            Err(error)
+                if tried < FOLDERS && (is_gone || error.kind() == io::ErrorKind::NotFound) => {}
+            opened => return opened,
+        }
+    }
 }
 
 fn make_folder(folder: &Path) -> io::Result<()> {
@@ -234,6 +249,29 @@ mod tests {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
+    }
+
+    // Elsewhere a folder that is just being removed cannot be made anew.
+    #[cfg(unix)]
+    #[test]
+    fn a_file_is_written_though_others_remove_the_folder_whenever_it_is_empty() {
+        let folder = Folder::new("race");
+        let path = folder.0.join("token");
+        let over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    let _ = fs::remove_dir(&folder.0);
+                }
+            });
+            let mut written = Ok(());
+            for _ in 0..2_000 {
+                written = written.and_then(|()| write_private(&path, b"x"));
+                let _ = fs::remove_file(&path);
+            }
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            written.unwrap();
+        });
     }
 
     #[test]
