@@ -6,6 +6,7 @@ use futures::StreamExt;
 use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Client, StatusCode, Url};
 use serde_json::{Value, json};
+use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -24,10 +25,17 @@ const REDIRECTS: usize = 5;
 #[derive(Clone, Debug)]
 pub struct Docs(Arc<Site>);
 
-#[derive(Debug)]
 struct Site {
     url: Url,
+    /// The same without a user and his password, with whom pages are fetched: clients are told this one.
+    told: Url,
     client: OnceLock<Result<Client, String>>,
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Site").field(&self.told.as_str()).finish()
+    }
 }
 
 impl Docs {
@@ -73,8 +81,9 @@ impl Docs {
     /// Dropping the future ends the fetch.
     pub async fn page(&self, page: &Page) -> Result<Value, Failed> {
         for path in &page.paths {
-            let asked = format!("{}{path}", self.0.url.as_str().trim_end_matches('/'));
-            if let Some((came, html)) = self.fetch(&asked).await? {
+            let below = |site: &Url| format!("{}{path}", site.as_str().trim_end_matches('/'));
+            let asked = below(&self.0.told);
+            if let Some((came, html)) = self.fetch(&below(&self.0.url), &asked).await? {
                 return Ok(page.found(&asked, &came, &html));
             }
         }
@@ -82,9 +91,9 @@ impl Docs {
     }
 
     /// The address that it came from, and the text; `None` if there is no such page.
-    async fn fetch(&self, url: &str) -> Result<Option<(String, String)>, Failed> {
+    async fn fetch(&self, from: &str, url: &str) -> Result<Option<(String, String)>, Failed> {
         let failed = |error: &reqwest::Error| Failed::fetching(url, error);
-        let answer = self.client()?.get(url).send().await;
+        let answer = self.client()?.get(from).send().await;
         let answer = answer.map_err(|error| failed(&error))?;
         let came = answer.url().to_string();
         match answer.status() {
@@ -115,8 +124,12 @@ impl FromStr for Docs {
         if !matches!(site.scheme(), "http" | "https") || site.host_str().is_none() {
             return Err("not a URL of the form https://docs.unity3d.com".to_owned());
         }
+        let mut told = site.clone();
+        // It has a host, so it can be without a user.
+        let _ = told.set_username("").and_then(|()| told.set_password(None));
         Ok(Self(Arc::new(Site {
             url: site,
+            told,
             client: OnceLock::new(),
         })))
     }
@@ -211,4 +224,27 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_asks_for_a_page_does_not_learn_the_mirrors_password() {
+        // Nobody listens there any more.
+        let port = mcp_transport_core::loopback::Loopback::bind(0)
+            .unwrap()
+            .local_port();
+        let url = format!("http://me:s3cret@127.0.0.1:{port}/mirror/");
+        let docs: Docs = url.parse().unwrap();
+        let failed = docs.page(&Page::manual("x", None)).await.unwrap_err();
+        let page = format!("http://127.0.0.1:{port}/mirror/Manual/x.html");
+        assert!(failed.text.contains(&page), "{failed}");
+        assert!(
+            !failed.text.contains("s3cret") && !failed.text.contains("me:"),
+            "{failed}"
+        );
+        assert!(!format!("{docs:?}").contains("s3cret"));
+    }
 }
