@@ -178,6 +178,7 @@ impl Link {
         tokio::select! {
             proved = self.prove(seated, port, connected) => proved,
             () = self.moved(port) => {
+                self.hub.mislead(&self.key, None);
                 let text = format!("{} does not listen on port {port} any more", self.key);
                 Err(Error::new(ErrorKind::Unreachable).context(text))
             }
