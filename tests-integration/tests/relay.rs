@@ -323,6 +323,31 @@ async fn handed_over(leg: Leg) {
     );
 }
 
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_told_to_end_answers_the_calls_that_wait_before_it_does() {
+    let rig = Rig::new(Leg::Hub).await;
+    let mut server = rig.server().await;
+    let waiting = join_all(["one", "two"].map(|name| server.create(name)));
+    let told = async {
+        // It is answered at once, and what came before it has arrived by then.
+        let nothing = json!({"operation_id": "0123"});
+        server.client.call("get_operation", nothing).await;
+        let pid = server.pid().to_string();
+        let sent = tokio::process::Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .await;
+        assert!(sent.unwrap().success());
+    };
+    let (answers, ()) = tokio::join!(waiting, told);
+    for answer in answers {
+        assert_eq!(answer.outcome(), Some("not_delivered"), "{answer:?}");
+    }
+    let ended = timeout(PATIENCE, server.child.wait()).await;
+    assert!(ended.expect("it ends").unwrap().success());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_server_says_whose_port_it_uses_and_takes_it_over_and_leaves_no_file() {
     let rig = Rig::new(Leg::Hub).await;

@@ -15,12 +15,15 @@ use std::collections::HashMap;
 pub(super) struct Book {
     calls: HashMap<Id, Message>,
     parked: Vec<Parked>,
+    /// How many were parked so far.
+    ever: u64,
     choices: Option<String>,
 }
 
 /// A call that is to be sent again, and the answer that it has if there is nobody to send it to.
 #[derive(Debug)]
 struct Parked {
+    number: u64,
     call: Message,
     answer: Message,
 }
@@ -30,7 +33,7 @@ struct Parked {
 pub(super) enum Heard {
     /// It goes on.
     Pass(Message),
-    /// Whoever said it goes: what comes now is for the next one, and so are the calls that are [parked](Book::again).
+    /// Whoever said it goes: what comes now is for the next one, and so are the calls that are [parked](Book::parked).
     Going,
     /// It was for us.
     Kept,
@@ -73,11 +76,13 @@ impl Book {
             }
             _ => return Heard::Pass(message),
         };
-        let Some(call) = self.calls.remove(id) else {
+        let Some(call) = self.calls.remove(id).or_else(|| self.unpark(id)) else {
             return Heard::Pass(message);
         };
         if is_handed_back(&message) {
+            self.ever += 1;
             self.parked.push(Parked {
+                number: self.ever,
                 call,
                 answer: message,
             });
@@ -87,21 +92,35 @@ impl Book {
         Heard::Pass(result.flatten().unwrap_or(message))
     }
 
-    /// The calls that are to be sent again, oldest first.
-    pub(super) fn again(&mut self) -> Vec<Message> {
-        let parked = std::mem::take(&mut self.parked);
-        let calls = parked.into_iter().map(|parked| parked.call);
-        calls
-            .inspect(|call| {
-                self.calls
-                    .extend(call.id().map(|id| (id.clone(), call.clone())))
-            })
-            .collect()
+    /// The calls that are to be sent again, oldest first, each with its number. One keeps the answer that it has until it
+    /// [is](Self::again).
+    pub(super) fn parked(&self) -> Vec<(u64, Message)> {
+        let parked = self.parked.iter();
+        parked.map(|it| (it.number, it.call.clone())).collect()
+    }
+
+    /// This one was sent again.
+    pub(super) fn again(&mut self, number: u64) {
+        // It may be answered already.
+        let at = self.parked.iter().position(|it| it.number == number);
+        if let Some(Parked { call, .. }) = at.map(|at| self.parked.remove(at))
+            && let Some(id) = call.id()
+        {
+            self.calls.insert(id.clone(), call);
+        }
     }
 
     /// The answers of those that nobody can be sent to any more.
     pub(super) fn give_up(&mut self) -> Vec<Message> {
         self.parked.drain(..).map(|parked| parked.answer).collect()
+    }
+
+    fn unpark(&mut self, id: &Id) -> Option<Message> {
+        let at = self
+            .parked
+            .iter()
+            .position(|parked| parked.call.id() == Some(id))?;
+        Some(self.parked.remove(at).call)
     }
 
     /// What this session has chosen, in the servers' own words.
@@ -192,17 +211,45 @@ mod tests {
         }
     }
 
+    fn again(book: &mut Book) -> Vec<Message> {
+        let parked = book.parked();
+        let sent = parked.into_iter().map(|(number, call)| {
+            book.again(number);
+            call
+        });
+        sent.collect()
+    }
+
     #[test]
     fn a_call_that_was_never_begun_is_sent_again_and_its_answer_goes_nowhere() {
         let asked = call(1, "manage_scene");
         let mut book = book(&asked);
         let back = result(1, true, ending(Outcome::NotDelivered));
         assert!(matches!(book.heard(back.clone()), Heard::Going));
-        assert_eq!(book.again(), [asked]);
+        assert_eq!(again(&mut book), [asked]);
         // By the next one, too.
         assert!(matches!(book.heard(back), Heard::Going));
         assert_eq!(book.give_up().len(), 1);
-        assert!(book.again().is_empty());
+        assert!(book.parked().is_empty());
+    }
+
+    #[test]
+    fn a_call_that_cannot_be_sent_again_is_answered_once_and_as_it_was() {
+        let mut book = book(&call(1, "manage_scene"));
+        let back = result(1, true, ending(Outcome::NotDelivered));
+        let _ = book.heard(back.clone());
+        // It was taken for the next server, and there is none.
+        assert_eq!(book.parked().len(), 1);
+        assert_eq!(book.give_up(), std::slice::from_ref(&back));
+        assert!(book.give_up().is_empty());
+        // Or it was taken, and refused before that was noticed.
+        book.said(&call(1, "manage_scene"));
+        let _ = book.heard(back);
+        let number = book.parked()[0].0;
+        let refused = result(1, true, ending(Outcome::Unknown));
+        assert_eq!(passed(book.heard(refused.clone())), refused);
+        book.again(number);
+        assert!(book.give_up().is_empty() && book.calls.is_empty());
     }
 
     #[test]
@@ -224,7 +271,7 @@ mod tests {
         ] {
             let mut book = book(&call(1, "manage_scene"));
             assert_eq!(passed(book.heard(answer.clone())), answer);
-            assert!(book.again().is_empty());
+            assert!(book.parked().is_empty());
         }
     }
 
@@ -234,7 +281,7 @@ mod tests {
         let _ = book.heard(result(1, true, ending(Outcome::NotDelivered)));
         let gone = Message::notification("notifications/cancelled", Some(json!({"requestId": 1})));
         book.said(&gone.unwrap());
-        assert!(book.again().is_empty());
+        assert!(book.parked().is_empty());
     }
 
     #[test]

@@ -45,6 +45,9 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// How long the link has to end.
 const GOODBYE: Duration = Duration::from_millis(100);
 
+/// How long a client has to take the last answers of a server that was told to end.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// How long one look for the port may take; an owner that is starting, or a broker, included.
 const LOOK: Duration = Duration::from_secs(30);
 
@@ -66,7 +69,13 @@ pub(super) async fn run(options: Options, stop: impl Future<Output = ()>) -> io:
     let book = Arc::new(Mutex::new(Book::default()));
     let (sim, budget, port) = (options.sim.clone(), options.budget, options.port);
     let place = Arc::new(Place::new(options, book.clone()));
-    place.settle().await?;
+    tokio::select! {
+        settled = place.settle() => settled?,
+        () = &mut stop => {
+            place.stop().await;
+            return Ok(());
+        }
+    }
     let hub = place.with_server(|server| {
         warn_of_foreign_port(server.number(), &server.health());
         (server.number(), server.calls().hub().clone())
@@ -94,16 +103,16 @@ pub(super) async fn run(options: Options, stop: impl Future<Output = ()>) -> io:
         .spawn();
     let handle = link.handle();
     let carried = carry(pipes, link, handle.clone(), book);
-    tokio::pin!(carried);
+    let told = async {
+        stop.await;
+        // The client hears what becomes of its calls: what this server hands back, once the link is closed.
+        place.stop().await;
+        handle.close(GOODBYE).await;
+        tokio::time::sleep(LAST_WORDS).await;
+    };
     tokio::select! {
-        () = &mut carried => {}
-        () = &mut stop => {
-            // The client hears what becomes of its calls.
-            tokio::select! {
-                () = place.stop() => {}
-                () = &mut carried => {}
-            }
-        }
+        () = carried => {}
+        () = told => {}
     }
     handle.close(GOODBYE).await;
     place.stop().await;
@@ -154,11 +163,13 @@ async fn up(
                 gone(&mut state).await;
                 // Said several times by one that is gone now.
                 let _ = going.notified().now_or_never();
-                let again = lock(book).again();
-                for call in again {
+                let parked = lock(book).parked();
+                for (number, call) in parked {
+                    // Where nobody can be sent to any more the other half answers it.
                     if link.send(call).await.is_err() {
                         return;
                     }
+                    lock(book).again(number);
                 }
             }
         }

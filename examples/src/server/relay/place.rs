@@ -46,6 +46,7 @@ pub(super) struct Place {
     book: Arc<Mutex<Book>>,
     /// Held while the port is looked for, so that two looks never start two servers.
     inner: tokio::sync::Mutex<Inner>,
+    stopping: CancellationToken,
 }
 
 #[derive(Default)]
@@ -75,6 +76,7 @@ impl Place {
             client: random.iter().map(|byte| format!("{byte:02x}")).collect(),
             book,
             inner: tokio::sync::Mutex::default(),
+            stopping: CancellationToken::new(),
         }
     }
 
@@ -108,8 +110,9 @@ impl Place {
         }
     }
 
-    /// Answers what is under way, and ends. Nothing is started any more.
+    /// Answers what is under way, and ends. Nothing is started any more; a look for the port ends.
     pub(super) async fn stop(&self) {
+        self.stopping.cancel();
         let server = {
             let mut inner = self.inner.lock().await;
             inner.stopped = true;
@@ -121,7 +124,11 @@ impl Place {
     }
 
     async fn connect(self: Arc<Self>) -> Result<BoxTransport, Error> {
-        let to = self.look().await.map_err(|error| unreachable(&error))?;
+        let looked = tokio::select! {
+            looked = self.look() => looked,
+            () = self.stopping.cancelled() => Err(stops()),
+        };
+        let to = looked.map_err(|error| unreachable(&error))?;
         let choices = {
             let book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
             book.choices().map(str::to_owned)
@@ -150,7 +157,7 @@ impl Place {
     async fn look(self: &Arc<Self>) -> io::Result<To> {
         let mut inner = self.inner.lock().await;
         if inner.stopped {
-            return Err(io::Error::other("this server is shutting down"));
+            return Err(stops());
         }
         if let (Some(server), None) = (&inner.server, &inner.apart) {
             return Ok(To::Own(server.calls().clone()));
@@ -293,6 +300,9 @@ impl Place {
         for tried in 1_u32.. {
             tokio::time::sleep(TRY).await;
             let mut inner = self.inner.lock().await;
+            if inner.stopped {
+                return;
+            }
             let (Some(server), Some(_)) = (&inner.server, &inner.apart) else {
                 return;
             };
@@ -304,8 +314,11 @@ impl Place {
                 return;
             }
             // One of ours may have it by now. To go over to it ends what is under way here.
-            let asks = tried % ASK_EVERY == 0 && !server.calls().is_busy();
-            if asks && matches!(self.ask().await, Step::Relay { .. }) {
+            let calls = server.calls().clone();
+            // Whoever has it may take his time to answer: nobody here waits for that.
+            drop(inner);
+            let asks = tried % ASK_EVERY == 0 && !calls.is_busy();
+            if asks && matches!(self.ask().await, Step::Relay { .. }) && !calls.is_busy() {
                 cut.cancel();
             }
         }
@@ -399,6 +412,10 @@ fn nobody_answers(port: u16) -> Fault {
         format!("Port {port} is taken, and nobody answers there."),
         "End the program that has it, or choose another port with --http-url, and set the same URL in Unity's MCP window.",
     )
+}
+
+fn stops() -> io::Error {
+    io::Error::other("this server is shutting down")
 }
 
 fn unreachable(error: &io::Error) -> Error {
