@@ -51,7 +51,7 @@ fn pair(svg: &mut String, y: f64, row: &Row) {
         times(row.ratio),
     );
     let bars = [
-        ("ours", "", row.ours, y + 20.0),
+        ("ours", "mcp-transport", row.ours, y + 20.0),
         ("theirs", row.beside, row.theirs, y + 36.0),
     ];
     for (class, who, figure, y) in bars {
