@@ -37,6 +37,8 @@ pub(super) struct Link {
     hub: Hub,
     watch: Arc<Watch>,
     past: Arc<Mutex<Past>>,
+    /// When the file led to another project's editor.
+    misled: Arc<Mutex<Option<SystemTime>>>,
 }
 
 impl Link {
@@ -47,6 +49,7 @@ impl Link {
             hub,
             watch,
             past,
+            misled: Arc::default(),
         }
     }
 
@@ -146,6 +149,7 @@ impl Link {
 
     /// Waits until there is need, and dials.
     async fn dial(&self) -> Result<Seated, Error> {
+        self.rewritten().await;
         let (mut projects, mut instances) = (self.watch.projects(), self.hub.instances());
         loop {
             // What changes from here on is news.
@@ -203,10 +207,8 @@ impl Link {
                 drop(seated);
                 let error = identity::somebody_elses(port, &open);
                 tracing::warn!(%error, key = self.key, "a status file names somebody else's port");
-                // Each dial may end somebody's session there, so there is no other before the file was written anew.
                 self.hub.mislead(&self.key, Some(error.to_string()));
-                self.rewritten(connected).await;
-                self.hub.mislead(&self.key, None);
+                *self.misled.lock().unwrap_or_else(PoisonError::into_inner) = Some(connected);
                 Err(error)
             }
             Identity::Unsaid => {
@@ -228,10 +230,15 @@ impl Link {
         }
     }
 
-    async fn rewritten(&self, since: SystemTime) {
+    /// Where the file has misled us, until it was written anew: each dial may end somebody's session at the wrong editor.
+    async fn rewritten(&self) {
+        let misled = *self.misled.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(since) = misled else { return };
         while self.project().is_some_and(|file| file.heard <= since) {
             tokio::time::sleep(POLL).await;
         }
+        self.hub.mislead(&self.key, None);
+        *self.misled.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Returns once the file does not say any more that the editor listens there.

@@ -84,9 +84,14 @@ pub fn is_secret(name: &str) -> bool {
 
 /// A value without the user and password of URLs, and without what their queries say.
 fn hide_value(value: &str) -> String {
-    let value: String = value.chars().take(CHARS).collect();
+    // Hidden first: a cut could take away what tells a password.
+    let shown = without_credentials(value);
+    shown.chars().take(CHARS).collect()
+}
+
+fn without_credentials(value: &str) -> String {
     let Some((scheme, rest)) = value.split_once("://") else {
-        return value;
+        return value.to_owned();
     };
     let rest = match rest.rsplit_once('@') {
         // A password with a slash in it is no part of the path.
