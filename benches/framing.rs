@@ -9,7 +9,7 @@
 )]
 
 use benches::Goal::{AtLeast, None as Unpromised};
-use benches::{KIB, MIB, Pair, alone, conclude, payload, runtime, thorough, timed};
+use benches::{KIB, MIB, Pair, conclude, payload, runtime, serving, thorough, timed};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use criterion::{Criterion, Throughput, criterion_group};
 use futures::executor::block_on;
@@ -258,31 +258,23 @@ enum Reader {
 
 /// A receiver in a thread of its own: it counts frames, and says after each 4,096 that they are there.
 fn receiver(reader: Reader) -> u16 {
-    alone(move |say| async move {
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .unwrap();
-        say.send(listener.local_addr().unwrap().port()).unwrap();
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            stream.set_nodelay(true).unwrap();
-            let (read, mut write) = stream.into_split();
-            let mut count = 0;
-            match reader {
-                Reader::Batches => {
-                    let mut frames = FramedRead::with_capacity(read, Batches::default(), 64 * KIB);
-                    while let Some(Ok(batch)) = frames.next().await {
-                        count += batch.iter().map(black_box).count();
-                        receipts(&mut count, &mut write).await;
-                    }
+    serving(move |stream| async move {
+        let (read, mut write) = stream.into_split();
+        let mut count = 0;
+        match reader {
+            Reader::Batches => {
+                let mut frames = FramedRead::with_capacity(read, Batches::default(), 64 * KIB);
+                while let Some(Ok(batch)) = frames.next().await {
+                    count += batch.iter().map(black_box).count();
+                    receipts(&mut count, &mut write).await;
                 }
-                Reader::Delimited => {
-                    let mut frames = FramedRead::new(read, delimited());
-                    while let Some(Ok(frame)) = frames.next().await {
-                        black_box(frame.freeze());
-                        count += 1;
-                        receipts(&mut count, &mut write).await;
-                    }
+            }
+            Reader::Delimited => {
+                let mut frames = FramedRead::new(read, delimited());
+                while let Some(Ok(frame)) = frames.next().await {
+                    black_box(frame.freeze());
+                    count += 1;
+                    receipts(&mut count, &mut write).await;
                 }
             }
         }

@@ -8,7 +8,7 @@
     reason = "a bench reads the clock, and owns its tasks"
 )]
 
-use benches::{Goal, Pair, alone, conclude, runtime};
+use benches::{Goal, Pair, conclude, runtime, serving};
 use criterion::{Criterion, Throughput, criterion_group};
 use futures::{SinkExt, StreamExt};
 use mcp_transport_core::codec::Lines;
@@ -21,20 +21,10 @@ const ANSWER: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[]}}"#;
 
 /// Answers whatever comes, on every connection.
 fn host() -> u16 {
-    alone(|say| async move {
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .unwrap();
-        say.send(listener.local_addr().unwrap().port()).unwrap();
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            stream.set_nodelay(true).unwrap();
-            let mut client = Lines::framed(stream);
-            tokio::spawn(async move {
-                while let Some(Ok(_)) = client.next().await {
-                    client.send(Message::from(ANSWER)).await.unwrap();
-                }
-            });
+    serving(|stream| async {
+        let mut client = Lines::framed(stream);
+        while let Some(Ok(_)) = client.next().await {
+            client.send(Message::from(ANSWER)).await.unwrap();
         }
     })
     .port

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 
 /// A runtime of one thread.
@@ -36,6 +37,26 @@ where
         port: said.recv().expect("the server begins with its port"),
         thread: Path::new("/proc").join(thread),
     }
+}
+
+/// A server in a thread of its own that does this with each connection.
+///
+/// # Panics
+/// If there is no port to listen on.
+pub fn serving<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> Peer
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    alone(|say| async move {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await;
+        let listener = listener.expect("there is a free port");
+        let port = listener.local_addr().map(|address| address.port());
+        let _ = say.send(port.expect("it listens"));
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = stream.set_nodelay(true);
+            tokio::spawn(serve(stream));
+        }
+    })
 }
 
 /// A server in a thread of its own.

@@ -10,7 +10,7 @@
 )]
 
 use benches::Goal::{AtLeast, AtMost, None as Unpromised};
-use benches::{KIB, Pair, alone, conclude, resident, tell};
+use benches::{KIB, Pair, alone, conclude, resident, serving, tell};
 use criterion::{Criterion, Throughput, criterion_group};
 use futures::{SinkExt, StreamExt};
 use mcp_transport_core::Listener;
@@ -36,22 +36,12 @@ fn ours() -> u16 {
 
 /// As its examples have it.
 fn tungstenite() -> u16 {
-    alone(|say| async move {
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .unwrap();
-        say.send(listener.local_addr().unwrap().port()).unwrap();
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            stream.set_nodelay(true).unwrap();
-            tokio::spawn(async move {
-                let mut client = tokio_tungstenite::accept_async(stream).await.unwrap();
-                while let Some(Ok(message)) = client.next().await {
-                    if message.is_close() || client.send(message).await.is_err() {
-                        return;
-                    }
-                }
-            });
+    serving(|stream| async {
+        let mut client = tokio_tungstenite::accept_async(stream).await.unwrap();
+        while let Some(Ok(message)) = client.next().await {
+            if message.is_close() || client.send(message).await.is_err() {
+                return;
+            }
         }
     })
     .port
@@ -59,19 +49,9 @@ fn tungstenite() -> u16 {
 
 /// No WebSocket at all.
 fn tcp() -> u16 {
-    alone(|say| async move {
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .unwrap();
-        say.send(listener.local_addr().unwrap().port()).unwrap();
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            stream.set_nodelay(true).unwrap();
-            tokio::spawn(async move {
-                let (mut read, mut write) = stream.into_split();
-                let _ = tokio::io::copy(&mut read, &mut write).await;
-            });
-        }
+    serving(|stream| async {
+        let (mut read, mut write) = stream.into_split();
+        let _ = tokio::io::copy(&mut read, &mut write).await;
     })
     .port
 }

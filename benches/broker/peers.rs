@@ -1,6 +1,6 @@
 //! Who is called: a server, a broker, and its hosts.
 
-use benches::{Peer, alone};
+use benches::{Peer, alone, serving};
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use http_body_util::{BodyExt, Full};
@@ -27,26 +27,18 @@ fn large() -> String {
 
 /// hyper, and an answer at once.
 pub(crate) fn direct() -> Peer {
-    alone(|say| async move {
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .unwrap();
-        say.send(listener.local_addr().unwrap().port()).unwrap();
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            stream.set_nodelay(true).unwrap();
-            let answer = service_fn(|request: Request<hyper::body::Incoming>| async {
-                request.into_body().collect().await.unwrap();
-                let mut response = Response::new(Full::new(Bytes::from_static(ANSWER.as_bytes())));
-                let json = http::HeaderValue::from_static("application/json");
-                response.headers_mut().insert("content-type", json);
-                Ok::<_, Infallible>(response)
-            });
-            tokio::spawn(
-                hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), answer),
-            );
-        }
+    serving(|stream| async {
+        let answer = service_fn(|request: Request<hyper::body::Incoming>| async {
+            request.into_body().collect().await.unwrap();
+            let mut response = Response::new(Full::new(Bytes::from_static(ANSWER.as_bytes())));
+            let json = http::HeaderValue::from_static("application/json");
+            response.headers_mut().insert("content-type", json);
+            Ok::<_, Infallible>(response)
+        });
+        let connection = hyper::server::conn::http1::Builder::new();
+        let _ = connection
+            .serve_connection(TokioIo::new(stream), answer)
+            .await;
     })
 }
 
