@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The files of one port's broker.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -134,26 +135,45 @@ pub fn read_or_make_token(
         return Ok(token);
     }
     let token: String = random().iter().map(|byte| format!("{byte:02x}")).collect();
-    write_private(path, format!("{token}\n").as_bytes())?;
+    let line = format!("{token}\n");
+    // Of two that make one at once the first has made it: a broker knows one token.
+    if write_beside(path, line.as_bytes(), |beside| fs::hard_link(beside, path)).is_ok() {
+        return Ok(token);
+    }
+    if let Some(token) = read_token(path)? {
+        return Ok(token);
+    }
+    // A file without a token in it, or a file system without links.
+    write_private(path, line.as_bytes())?;
     Ok(token)
 }
 
-/// Writes beside it and renames, so that nobody reads a part; only its owner may read it.
+/// Writes a file that only its owner may read, in place of whatever is there.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), LaunchError> {
-    let failed = |source| LaunchError::File {
-        path: path.to_owned(),
-        source,
-    };
-    let beside = path.with_extension(format!("{}.tmp", std::process::id()));
+    write_beside(path, bytes, |beside| fs::rename(beside, path)).map_err(|source| {
+        LaunchError::File {
+            path: path.to_owned(),
+            source,
+        }
+    })
+}
+
+/// Writes beside it, so that nobody reads a part.
+fn write_beside(
+    path: &Path,
+    bytes: &[u8],
+    put: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
+    static WRITTEN: AtomicU64 = AtomicU64::new(0);
+    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    let beside = path.with_extension(format!("{}-{number}.tmp", std::process::id()));
     // Nobody's old file lends it its rights.
     let _ = fs::remove_file(&beside);
     let written = create_private(&beside)
         .and_then(|mut file| file.write_all(bytes))
-        .and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    written.map_err(failed)
+        .and_then(|()| put(&beside));
+    let _ = fs::remove_file(&beside);
+    written
 }
 
 /// How often the folder is made for one file, at most: whoever had the last file there removes it.
@@ -234,6 +254,7 @@ fn state_dir(variable: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::AtomicBool;
 
     struct Folder(PathBuf);
 
@@ -257,10 +278,10 @@ mod tests {
     fn a_file_is_written_though_others_remove_the_folder_whenever_it_is_empty() {
         let folder = Folder::new("race");
         let path = folder.0.join("token");
-        let over = std::sync::atomic::AtomicBool::new(false);
+        let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                while !over.load(Ordering::Relaxed) {
                     let _ = fs::remove_dir(&folder.0);
                 }
             });
@@ -269,9 +290,32 @@ mod tests {
                 written = written.and_then(|()| write_private(&path, b"x"));
                 let _ = fs::remove_file(&path);
             }
-            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            over.store(true, Ordering::Relaxed);
             written.unwrap();
         });
+    }
+
+    #[test]
+    fn of_many_that_make_a_token_at_once_all_have_the_same() {
+        for round in 0..50 {
+            let folder = Folder::new(&format!("makers-{round}"));
+            let path = folder.0.join("token");
+            let makers: Vec<_> = (0..8)
+                .map(|maker| {
+                    let path = path.clone();
+                    std::thread::spawn(move || read_or_make_token(&path, || [maker; 32]).unwrap())
+                })
+                .collect();
+            let kept = makers.into_iter().map(|maker| maker.join().unwrap());
+            let kept: std::collections::BTreeSet<_> = kept.collect();
+            assert_eq!(kept.len(), 1, "{kept:?}");
+            assert_eq!(read_token(&path).unwrap(), kept.first().cloned());
+            assert_eq!(
+                fs::read_dir(&folder.0).unwrap().count(),
+                1,
+                "nothing beside it"
+            );
+        }
     }
 
     #[test]

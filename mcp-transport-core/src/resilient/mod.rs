@@ -263,8 +263,8 @@ impl<C: Connector> Builder<C> {
     /// them. Default [`replayable::replay`]: reads of MCP, and no `tools/call`. Whoever speaks
     /// another protocol, or knows its tools, says so here.
     ///
-    /// [`Replay::Safe`](crate::delivery::Replay::Safe) is for what may run twice.
-    /// [`Replay::HostGuards`](crate::delivery::Replay::HostGuards) is for a host that itself
+    /// [`Replay::Safe`] is for what may run twice.
+    /// [`Replay::HostGuards`] is for a host that itself
     /// refuses a request that it had: it is sent again as it was, under the same id.
     ///
     /// ```
