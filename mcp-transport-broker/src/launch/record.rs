@@ -254,7 +254,6 @@ fn state_dir(variable: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicBool;
 
     struct Folder(PathBuf);
 
@@ -276,6 +275,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_file_is_written_though_others_remove_the_folder_whenever_it_is_empty() {
+        use std::sync::atomic::AtomicBool;
         let folder = Folder::new("race");
         let path = folder.0.join("token");
         let over = AtomicBool::new(false);
