@@ -151,8 +151,8 @@ where
         self.follow(&state.borrow_and_update());
         let mut dial = pin!(dialer.connect());
         poll_fn(|cx| {
+            let now = self.read_clocks();
             for _ in 0..ROUNDS {
-                self.notice_sleep();
                 if let Poll::Ready(result) = dial.as_mut().poll(cx) {
                     return Poll::Ready(match result {
                         Ok(transport) => {
@@ -166,9 +166,9 @@ where
                 if state.has_changed().unwrap_or(false) {
                     self.follow(&state.borrow_and_update());
                 }
-                let client = self.poll_client(cx);
+                let client = self.poll_client(now, cx);
                 // Without a connection no timeout can end one.
-                let timer = self.poll_timer(cx).unwrap_or(false);
+                let timer = self.poll_timer(now, cx).unwrap_or(false);
                 if self.dropped {
                     return Poll::Ready(Some(End::Dropped));
                 }
@@ -207,8 +207,9 @@ where
         self.unflushed = false;
         let mut established = false;
         poll_fn(|cx| {
+            let now = self.read_clocks();
             for _ in 0..ROUNDS {
-                let moved = match self.poll_turn(cx) {
+                let moved = match self.poll_turn(now, cx) {
                     Ok(moved) => moved,
                     Err(cause) => return Poll::Ready(cause),
                 };
@@ -233,11 +234,12 @@ where
     /// most.
     async fn drain(&mut self, within: Duration, answers: bool) {
         let drained = poll_fn(|cx| {
+            let now = self.read_clocks();
             for _ in 0..ROUNDS {
                 if self.transport.is_none() {
                     return Poll::Ready(());
                 }
-                match self.poll_turn(cx) {
+                match self.poll_turn(now, cx) {
                     Ok(_) if self.is_written() && (!answers || self.driver.is_idle()) => {
                         return Poll::Ready(());
                     }
@@ -262,7 +264,7 @@ where
     async fn tell_the_rest(&mut self, loss: Option<Error>) {
         self.from_client.close();
         poll_fn(|cx| {
-            while self.poll_client(cx) {}
+            while self.poll_client(now(), cx) {}
             if self.driver.has_answer() {
                 return Poll::Pending;
             }
@@ -275,16 +277,15 @@ where
     }
 
     /// One turn over all sources: reads before it writes. True if anything moved.
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
-        self.notice_sleep();
-        let heard = self.poll_read(cx)?;
-        let client = self.poll_client(cx);
-        let wrote = self.poll_write(cx)?;
-        let timer = self.poll_timer(cx)?;
+    fn poll_turn(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<bool, Error> {
+        let heard = self.poll_read(now, cx)?;
+        let client = self.poll_client(now, cx);
+        let wrote = self.poll_write(now, cx)?;
+        let timer = self.poll_timer(now, cx)?;
         Ok(heard || client || wrote || timer)
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
+    fn poll_read(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<bool, Error> {
         let Some(transport) = &mut self.transport else {
             return Ok(false);
         };
@@ -294,7 +295,7 @@ where
                 break;
             }
             match transport.as_mut().poll_next(cx) {
-                Poll::Ready(Some(message)) => self.driver.host_said(now(), message?)?,
+                Poll::Ready(Some(message)) => self.driver.host_said(now, message?)?,
                 Poll::Ready(None) => {
                     return Err(Error::new(ErrorKind::Disconnected)
                         .context("the host closed the connection"));
@@ -307,7 +308,7 @@ where
     }
 
     /// Feeds while there is more, and flushes once. Room first, then take.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
+    fn poll_write(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<bool, Error> {
         let Some(transport) = &mut self.transport else {
             return Ok(false);
         };
@@ -317,7 +318,7 @@ where
                 Poll::Ready(ready) => ready?,
                 Poll::Pending => break,
             }
-            let Some(outgoing) = self.driver.next(now()) else {
+            let Some(outgoing) = self.driver.next(now) else {
                 break;
             };
             match transport.as_mut().start_send(outgoing.message()) {
@@ -325,7 +326,7 @@ where
                     self.driver.written(&outgoing);
                     self.unflushed = true;
                 }
-                Err(error) => self.driver.refused(now(), &outgoing, error)?,
+                Err(error) => self.driver.refused(now, &outgoing, error)?,
             }
             moved = true;
         }
@@ -342,7 +343,7 @@ where
     }
 
     /// Answers go out first, which makes room for calls.
-    fn poll_client(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll_client(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
         while self.driver.has_answer() {
             match self.to_client.poll_ready(cx) {
@@ -363,7 +364,7 @@ where
             }
             match self.from_client.poll_next_unpin(cx) {
                 Poll::Ready(Some(Outbound { message, read })) => {
-                    self.driver.client_said(now(), message, read);
+                    self.driver.client_said(now, message, read);
                 }
                 Poll::Ready(None) => self.dropped = true,
                 Poll::Pending => break,
@@ -373,34 +374,35 @@ where
         moved
     }
 
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
-        let Some(due) = self.driver.poll_timeout() else {
-            self.armed = None;
-            return Ok(false);
-        };
-        // Deadlines move back with every answer; a timer that fires too early costs less than one
-        // that always moves.
-        if self.armed.is_none_or(|set| set > due) {
-            let set = due.min(now() + GLANCE);
-            self.timer.as_mut().reset(set.into());
-            self.armed = Some(set);
+    /// Deadlines move back with every answer, and the last answer takes the last of them away: a
+    /// timer that fires for nothing costs less than one that always moves.
+    fn poll_timer(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<bool, Error> {
+        if let Some(due) = self.driver.poll_timeout() {
+            if self.armed.is_none_or(|set| set > due) {
+                let set = due.min(now + GLANCE);
+                self.timer.as_mut().reset(set.into());
+                self.armed = Some(set);
+            }
         }
-        if self.timer.poll_unpin(cx).is_pending() {
+        if self.armed.is_none() || self.timer.poll_unpin(cx).is_pending() {
             return Ok(false);
         }
         self.armed = None;
-        self.driver.handle_timeout(now())?;
+        self.driver.handle_timeout(now)?;
         Ok(true)
     }
 
-    /// Before anything else: what came over the night must not meet deadlines of the evening.
-    fn notice_sleep(&mut self) {
-        let gap = self.watch.observe(now(), SystemTime::now(), self.armed);
+    /// Says what time it is, once for each time that the task is woken, and notices before anything
+    /// else that the machine slept: what came over the night must not meet deadlines of the evening.
+    fn read_clocks(&mut self) -> Instant {
+        let now = now();
+        let gap = self.watch.observe(now, SystemTime::now(), self.armed);
         if let Some(gap) = gap.filter(|gap| !gap.counted.is_zero()) {
             self.driver.slept(gap.counted);
             // This timer's lateness is told.
             self.armed = None;
         }
+        now
     }
 
     /// True if the host has everything that is ready for it.
