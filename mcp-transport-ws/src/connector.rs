@@ -157,7 +157,7 @@ impl WsConnector {
             return Err(answer.refusal(&rest));
         }
         let subprotocol = answer.agreed(&key, offered)?;
-        Ok(WsTransport::new(Io::new(io), rest, Role::Client, &self.config, subprotocol).await)
+        Ok(WsTransport::new(Io::new(io, rest), Role::Client, &self.config, subprotocol).await)
     }
 }
 

@@ -16,13 +16,16 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Bytes for T {}
 /// than the patience with a silent peer.
 pub(crate) struct Io {
     inner: Box<dyn Bytes>,
+    /// What was read before, and comes first.
+    unread: bytes::Bytes,
     heard: bool,
 }
 
 impl Io {
-    pub(crate) fn new(inner: impl Bytes) -> Self {
+    pub(crate) fn new(inner: impl Bytes, unread: impl Into<bytes::Bytes>) -> Self {
         Self {
             inner: Box::new(inner),
+            unread: unread.into(),
             heard: false,
         }
     }
@@ -39,6 +42,11 @@ impl AsyncRead for Io {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
+        if !self.unread.is_empty() {
+            let first = self.unread.len().min(buf.remaining());
+            buf.put_slice(&self.unread.split_to(first));
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(cx, buf);
         self.heard |= buf.filled().len() > before;

@@ -230,6 +230,6 @@ async fn hand_over(
             )));
         }
     };
-    let io = Io::new(TokioIo::new(socket));
-    Ok(WsTransport::new(io, Vec::new(), Role::Server, &config, subprotocol).await)
+    let io = Io::new(TokioIo::new(socket), bytes::Bytes::new());
+    Ok(WsTransport::new(io, Role::Server, &config, subprotocol).await)
 }

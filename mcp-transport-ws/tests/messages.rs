@@ -13,8 +13,14 @@ use common::{accepted, dialled, pair, raw};
 use futures::{SinkExt, StreamExt};
 use mcp_transport_core::{Connector, ErrorKind, Listener, Message};
 use mcp_transport_ws::{WsConfig, WsConnector, WsListener};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio_tungstenite::tungstenite::Message as Frame;
 
 #[tokio::test]
@@ -93,6 +99,69 @@ async fn fed_messages_travel_together_and_arrive_in_order() {
         }
     };
     tokio::join!(sender, receiver);
+}
+
+#[tokio::test]
+async fn small_messages_are_read_many_at_once_also_if_they_are_kept() {
+    const COUNT: usize = 2_000;
+    let (here, there) = tokio::io::duplex(64 * 1024);
+    let reads = Arc::new(AtomicUsize::new(0));
+    let here = Counted(here, Arc::clone(&reads));
+    let connector = WsConnector::new("ws://localhost/");
+    let (ours, plain) = tokio::join!(
+        connector.connect_over(here),
+        tokio_tungstenite::accept_async(there)
+    );
+    let (mut ours, mut plain) = (ours.unwrap(), plain.unwrap());
+    let before = reads.load(Relaxed);
+    let sender = async {
+        for _ in 0..COUNT {
+            plain.feed(Frame::text("x".repeat(60))).await.unwrap();
+        }
+        plain.flush().await.unwrap();
+    };
+    let mut kept = Vec::new();
+    let receiver = async {
+        while kept.len() < COUNT {
+            kept.push(ours.next().await.unwrap().unwrap());
+        }
+    };
+    tokio::join!(sender, receiver);
+    let reads = reads.load(Relaxed) - before;
+    assert!(reads < 100, "{COUNT} messages took {reads} reads");
+}
+
+/// Counts the reads that found something.
+struct Counted(DuplexStream, Arc<AtomicUsize>);
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.0).poll_read(cx, buf);
+        self.1.fetch_add(usize::from(read.is_ready()), Relaxed);
+        read
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
 }
 
 #[tokio::test]

@@ -70,13 +70,13 @@ pub struct WsTransport {
 impl WsTransport {
     pub(crate) async fn new(
         io: Io,
-        already_read: Vec<u8>,
         role: Role,
         config: &WsConfig,
         subprotocol: Option<HeaderValue>,
     ) -> Self {
-        let socket =
-            WebSocketStream::from_partially_read(io, already_read, role, Some(config.engine()));
+        // Not `from_partially_read`: its buffer, once a message of it is kept, is followed by buffers of no more than the
+        // next frame's size.
+        let socket = WebSocketStream::from_raw_socket(io, role, Some(config.engine()));
         Self {
             socket: socket.await,
             limit: config.message_limit(),
