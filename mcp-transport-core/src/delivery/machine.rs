@@ -1,11 +1,12 @@
 //! The state machine.
 
 use super::remembered::Remembered;
+use super::table::Table;
 use super::types::{
     Abandoned, Answer, Busy, Cause, Full, Handout, Limits, Link, Op, Output, Replay, Submit,
 };
 use crate::outcome::Outcome;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 /// Operations from their submit to their end, over any number of connections, one at a time.
@@ -41,7 +42,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Delivery<P> {
     limits: Limits,
-    entries: HashMap<Op, Entry<P>>,
+    entries: Table<Entry<P>>,
     queue: BTreeSet<Op>,
     flight: BTreeSet<Op>,
     deadlines: BTreeSet<(Instant, Op)>,
@@ -92,7 +93,7 @@ impl<P: Clone> Delivery<P> {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            entries: HashMap::new(),
+            entries: Table::default(),
             queue: BTreeSet::new(),
             flight: BTreeSet::new(),
             deadlines: BTreeSet::new(),
@@ -131,7 +132,7 @@ impl<P: Clone> Delivery<P> {
         let entry = Entry {
             submit,
             expires,
-            deadline: None,
+            deadline: Some(expires),
             state: State::Queued,
             links: Vec::new(),
             redeliveries: 0,
@@ -139,7 +140,8 @@ impl<P: Clone> Delivery<P> {
             abandoned: false,
         };
         self.entries.insert(op, entry);
-        self.enqueue(op);
+        self.queue.insert(op);
+        self.deadlines.insert((expires, op));
         Ok(op)
     }
 
@@ -223,7 +225,7 @@ impl<P: Clone> Delivery<P> {
             redelivered: entry.seen,
         };
         let deadline = later(now, entry.submit.run);
-        self.arm(op, Some(deadline));
+        entry.arm(op, Some(deadline), &mut self.deadlines);
         Some(handout)
     }
 
@@ -363,7 +365,7 @@ impl<P: Clone> Delivery<P> {
             if at > now {
                 return;
             }
-            let entry = self.entries.get(&op).expect("a deadline has an entry");
+            let entry = self.entries.get_mut(&op).expect("a deadline has an entry");
             if entry.state == State::Queued {
                 let outcome = if entry.seen {
                     Outcome::Unknown
@@ -376,7 +378,7 @@ impl<P: Clone> Delivery<P> {
                     .links
                     .last()
                     .expect("what is in flight was handed to a link");
-                self.arm(op, None);
+                entry.arm(op, None, &mut self.deadlines);
                 self.outputs.push_back(Output::Stuck { link, op });
             }
         }
@@ -437,26 +439,8 @@ impl<P: Clone> Delivery<P> {
             return;
         }
         entry.state = State::Queued;
-        self.enqueue(op);
-    }
-
-    fn enqueue(&mut self, op: Op) {
+        entry.arm(op, Some(entry.expires), &mut self.deadlines);
         self.queue.insert(op);
-        let expires = self.entries[&op].expires;
-        self.arm(op, Some(expires));
-    }
-
-    fn arm(&mut self, op: Op, deadline: Option<Instant>) {
-        let entry = self
-            .entries
-            .get_mut(&op)
-            .expect("what is timed has an entry");
-        if let Some(old) = std::mem::replace(&mut entry.deadline, deadline) {
-            self.deadlines.remove(&(old, op));
-        }
-        if let Some(at) = deadline {
-            self.deadlines.insert((at, op));
-        }
     }
 
     fn settle(&mut self, op: Op, outcome: Outcome, cause: Cause) {
@@ -483,6 +467,18 @@ impl<P: Clone> Delivery<P> {
         }
         self.bytes -= entry.submit.bytes;
         Some(entry)
+    }
+}
+
+impl<P> Entry<P> {
+    /// Gives it another deadline.
+    fn arm(&mut self, op: Op, deadline: Option<Instant>, all: &mut BTreeSet<(Instant, Op)>) {
+        if let Some(old) = std::mem::replace(&mut self.deadline, deadline) {
+            all.remove(&(old, op));
+        }
+        if let Some(at) = deadline {
+            all.insert((at, op));
+        }
     }
 }
 

@@ -27,6 +27,7 @@
 
 mod machine;
 mod remembered;
+mod table;
 mod types;
 
 pub use machine::Delivery;

@@ -1,13 +1,14 @@
 //! Operations that ended without an answer, so that a late one is recognised.
 
+use super::table::Table;
 use super::types::{Link, Op};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 /// The newest `limit` of them, each with the links that it was ever handed to.
 #[derive(Debug)]
 pub(super) struct Remembered {
     limit: usize,
-    links: HashMap<Op, Vec<Link>>,
+    links: Table<Vec<Link>>,
     order: VecDeque<Op>,
 }
 
@@ -15,7 +16,7 @@ impl Remembered {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit,
-            links: HashMap::new(),
+            links: Table::default(),
             order: VecDeque::new(),
         }
     }
