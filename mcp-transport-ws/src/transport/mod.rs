@@ -16,8 +16,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::error::Error as WsError;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame as RawFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message as Frame, Role};
 
 /// A WebSocket connection, either role: a stream and a sink of [`Message`]s.
@@ -178,15 +179,15 @@ impl WsTransport {
         }
     }
 
+    /// Text where it is that. The engine's own text would ask the same question, and cost a clone for when it is not.
     fn frame(&self, message: Message) -> Frame {
         let bytes = message.into_bytes();
-        if self.binary {
-            return Frame::Binary(bytes);
-        }
-        match Utf8Bytes::try_from(bytes.clone()) {
-            Ok(text) => Frame::Text(text),
-            Err(_) => Frame::Binary(bytes),
-        }
+        let data = if self.binary || std::str::from_utf8(&bytes).is_err() {
+            Data::Binary
+        } else {
+            Data::Text
+        };
+        Frame::Frame(RawFrame::message(bytes, OpCode::Data(data), true))
     }
 }
 
