@@ -14,7 +14,7 @@ mod threads;
 
 pub use messages::{KIB, MIB, payload};
 pub use ratios::{Goal, Pair, conclude, median, save, target, tell};
-pub use threads::{Peer, alone, resident, runtime, serving};
+pub use threads::{Peer, alone, keep_to, resident, runtime, serving};
 
 use criterion::Criterion;
 use std::time::{Duration, Instant};

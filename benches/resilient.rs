@@ -8,7 +8,7 @@
     reason = "a bench reads the clock, and owns its tasks"
 )]
 
-use benches::{Goal, Pair, conclude, runtime, serving};
+use benches::{Goal, Pair, conclude, keep_to, runtime, serving};
 use criterion::{Criterion, Throughput, criterion_group};
 use futures::{SinkExt, StreamExt};
 use mcp_transport_core::codec::Lines;
@@ -40,7 +40,9 @@ async fn calls(turns: u64, link: &mut (impl Transport + Unpin)) -> Duration {
 }
 
 fn resilient(criterion: &mut Criterion) {
+    keep_to(1);
     let port = host();
+    keep_to(0);
     let runtime: Runtime = runtime();
     let dial = move || async move { Ok::<_, Error>(Lines::framed(loopback::connect(port).await?)) };
     let mut with = runtime.block_on(async { Resilient::spawn(dial) });

@@ -17,6 +17,21 @@ pub fn runtime() -> Runtime {
         .expect("the system has timers and polls")
 }
 
+/// Keeps this thread, and those that it starts from now on, on one core; the first is 0. Where the system cannot, nothing
+/// happens.
+///
+/// Left alone, two threads that wake each other share a core in one sample and not in the next. Between cores a wake-up
+/// costs ten times as much, and a ratio of two such samples says nothing.
+#[cfg_attr(not(target_os = "linux"), expect(unused_variables))]
+pub fn keep_to(core: usize) {
+    #[cfg(target_os = "linux")]
+    {
+        let mut only = rustix::thread::CpuSet::new();
+        only.set(core);
+        let _ = rustix::thread::sched_setaffinity(None, &only);
+    }
+}
+
 /// A thread with a runtime of its own, for as long as the bench runs; what it says first is where it listens.
 ///
 /// # Panics

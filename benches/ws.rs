@@ -1,7 +1,7 @@
 //! WebSocket echoes over loopback, beside plain tokio-tungstenite and a plain TCP echo.
 //!
-//! `cargo bench -p benches --bench ws`. The client is the same for all: a blocking socket that writes frames which were made
-//! before, and counts the bytes that come back.
+//! `cargo bench -p benches --bench ws`. The client is the same for all: a blocking socket on a core of its own, which keeps so
+//! many frames on their way. They were made before, and of what comes back only the bytes are counted.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -10,28 +10,37 @@
 )]
 
 use benches::Goal::{AtLeast, AtMost, None as Unpromised};
-use benches::{KIB, Pair, alone, conclude, resident, serving, tell};
+use benches::{KIB, Pair, alone, conclude, keep_to, resident, serving, tell};
 use criterion::{Criterion, Throughput, criterion_group};
-use futures::{SinkExt, StreamExt};
-use mcp_transport_core::Listener;
-use mcp_transport_ws::WsListener;
+use futures::{FutureExt, SinkExt, StreamExt};
+use mcp_transport_core::{Error, Listener};
+use mcp_transport_ws::{WsListener, WsTransport};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// Passes on whatever comes; what arrives together goes back together.
+/// Passes on whatever comes.
 fn ours() -> u16 {
     alone(|say| async move {
         let mut listener = WsListener::bind(0).unwrap();
         say.send(listener.local_port()).unwrap();
         while let Ok(client) = listener.accept().await {
-            tokio::spawn(async move {
-                let (sink, stream) = client.split();
-                let _ = stream.forward(sink).await;
-            });
+            tokio::spawn(echo(client));
         }
     })
     .port
+}
+
+/// What has arrived together goes back together.
+async fn echo(mut client: WsTransport) -> Result<(), Error> {
+    while let Some(message) = client.next().await {
+        client.feed(message?).await?;
+        while let Some(Some(more)) = client.next().now_or_never() {
+            client.feed(more?).await?;
+        }
+        client.flush().await?;
+    }
+    Ok(())
 }
 
 /// As its examples have it.
@@ -92,48 +101,61 @@ fn frame(size: usize) -> Vec<u8> {
     frame
 }
 
-/// Sends so many frames, waits for all of them, and again.
+/// Keeps so many frames on their way: for each that is back, the next one is sent.
 struct Load {
     stream: TcpStream,
-    burst: Vec<u8>,
-    expected: usize,
+    /// As many as may be on their way.
+    frames: Vec<u8>,
+    frame: usize,
+    /// The size of one that is back.
+    back: usize,
     buffer: Vec<u8>,
 }
 
 impl Load {
     fn new(port: u16, websocket: bool, size: usize, in_flight: usize) -> Self {
         let frame = frame(size);
-        // A server does not mask.
-        let back = if websocket {
-            frame.len() - 4
-        } else {
-            frame.len()
-        };
         Self {
             stream: connect(port, websocket),
-            burst: frame.repeat(in_flight),
-            expected: back * in_flight,
+            frames: frame.repeat(in_flight),
+            frame: frame.len(),
+            // A server does not mask.
+            back: frame.len() - if websocket { 4 } else { 0 },
             buffer: vec![0; 256 * KIB],
         }
     }
 
+    /// Until so many frames are back.
     fn run(&mut self, turns: u64) -> Duration {
         let start = Instant::now();
-        for _ in 0..turns {
-            self.stream.write_all(&self.burst).unwrap();
-            let mut left = self.expected;
-            while left > 0 {
-                let read = self.stream.read(&mut self.buffer).unwrap();
-                assert!(read > 0 && read <= left, "more than was sent, or the end");
-                left -= read;
-            }
+        let mut unsent = turns as usize;
+        let mut left = unsent * self.back;
+        unsent -= self.send(unsent);
+        // Of the frame that is coming back.
+        let mut part = 0;
+        while left > 0 {
+            let read = self.stream.read(&mut self.buffer).unwrap();
+            assert!(read > 0 && read <= left, "more than was sent, or the end");
+            left -= read;
+            part += read;
+            unsent -= self.send(unsent.min(part / self.back));
+            part %= self.back;
         }
         start.elapsed()
+    }
+
+    /// Sends so many, or as many as may be on their way; says how many those are.
+    fn send(&mut self, count: usize) -> usize {
+        let bytes = self.frames.len().min(count * self.frame);
+        self.stream.write_all(&self.frames[..bytes]).unwrap();
+        bytes / self.frame
     }
 }
 
 fn ws(criterion: &mut Criterion) {
+    keep_to(1);
     let (ours, theirs, tcp) = (ours(), tungstenite(), tcp());
+    keep_to(0);
     let mut group = criterion.benchmark_group("ws");
     for (name, size, in_flight, goal) in [
         ("pipelined, 64 B", 64, 512, AtLeast(15.0)),
@@ -143,7 +165,7 @@ fn ws(criterion: &mut Criterion) {
         let mut load = Load::new(ours, true, size, in_flight);
         let mut other = Load::new(theirs, true, size, in_flight);
         let mut plain = Load::new(tcp, false, size, in_flight);
-        let amount = Throughput::Elements(in_flight as u64);
+        let amount = Throughput::Elements(1);
         let row = format!("WebSocket {name} / tokio-tungstenite, send each");
         let pace = if in_flight > 1 { 10 } else { 1 };
         Pair::new(&row, goal, amount.clone()).pace(pace).run(
