@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 /// |---|---|
 /// | [`max_message`](Self::max_message), each way, for a frame as for a whole message | 64 MiB |
 /// | [`read_buffer`](Self::read_buffer), resident per connection | 16 KiB |
-/// | [`write_buffer`](Self::write_buffer), after which a sender waits | 128 KiB |
+/// | [`write_buffer`](Self::write_buffer), after which a sender waits | 24 KiB |
 /// | [`keep_alive`](Self::keep_alive) | ping after 20 s of silence, dead after 20 s more |
 /// | [`handshake_timeout`](Self::handshake_timeout) | 5 s dialling, 10 s listening |
 /// | [`close_timeout`](Self::close_timeout) | 1 s |
@@ -46,7 +46,7 @@ impl WsConfig {
         Self {
             max_message: 64 * 1024 * 1024,
             read_buffer: 16 * 1024,
-            write_buffer: 128 * 1024,
+            write_buffer: 24 * 1024,
             keep_alive: Some(
                 KeepAliveConfig::default()
                     .interval(Duration::from_secs(20))
@@ -77,7 +77,8 @@ impl WsConfig {
 
     /// Sets how many bytes may wait for the next flush before they are written all the same.
     ///
-    /// What the peer does not take is kept up to this size and one message; then the sender waits.
+    /// What the peer does not take is kept up to this size and one message; then the sender waits. With more than the
+    /// default, a peer has nothing to do while a batch is made, and the two work in turns instead of side by side.
     #[must_use]
     pub const fn write_buffer(mut self, bytes: usize) -> Self {
         self.write_buffer = bytes;
@@ -200,7 +201,7 @@ mod tests {
         assert_eq!(engine.max_message_size, Some(1000));
         assert_eq!(engine.max_frame_size, Some(1000));
         assert_eq!(engine.read_buffer_size, 16 * 1024);
-        assert_eq!(engine.max_write_buffer_size, 128 * 1024 + 1000 + 1024);
+        assert_eq!(engine.max_write_buffer_size, 24 * 1024 + 1000 + 1024);
     }
 
     #[test]
