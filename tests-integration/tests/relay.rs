@@ -1,5 +1,6 @@
 //! Several AI clients, each with a stdio server of its own, and one editor.
 #![allow(
+    deprecated,
     clippy::disallowed_methods,
     clippy::unwrap_used,
     missing_docs,
@@ -11,6 +12,9 @@ use futures::future::join_all;
 use mcp_transport_core::TransportExt;
 use mcp_transport_core::codec::{self, Lines};
 use mcp_transport_core::loopback::{self, Loopback};
+use rmcp::model::{LoggingLevel, LoggingMessageNotificationParam, SetLevelRequestParams};
+use rmcp::service::NotificationContext;
+use rmcp::{ClientHandler, RoleClient, ServiceExt};
 use serde_json::{Value, json};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -20,19 +24,25 @@ use tests_integration::process::unity_server;
 use tests_integration::raw::{exchange_at, request};
 use tests_integration::{Answer, Client};
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Child;
-use tokio::sync::watch;
+use tokio::process::{Child, ChildStdin, ChildStdout};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 /// Nothing that should happen takes longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// After the death of an owner the others are answered within this.
+const TAKEN_OVER: Duration = Duration::from_secs(1);
+
 /// A stdio server, with its client.
 struct StdioServer {
     child: Child,
     client: Client,
-    log: watch::Receiver<String>,
+    log: Log,
 }
+
+type Log = watch::Receiver<String>;
+type Pipes = tokio::io::Join<ChildStdout, ChildStdin>;
 
 /// Which way the editor comes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -82,6 +92,12 @@ impl Rig {
     }
 
     async fn server_with(&self, flags: &[&str], state: &std::path::Path) -> StdioServer {
+        let (child, log, pipes) = self.process(flags, state);
+        let client = Client::legacy(codec::framed(pipes, Lines::new()).typed()).await;
+        StdioServer { child, client, log }
+    }
+
+    fn process(&self, flags: &[&str], state: &std::path::Path) -> (Child, Log, Pipes) {
         let url = format!("http://127.0.0.1:{}", self.port);
         let mut all = vec!["--transport", "stdio", "--http-url", &url];
         all.extend(match self.leg {
@@ -97,8 +113,7 @@ impl Rig {
             .unwrap();
         let log = follow(child.stderr.take().unwrap());
         let pipes = tokio::io::join(child.stdout.take().unwrap(), child.stdin.take().unwrap());
-        let client = Client::legacy(codec::framed(pipes, Lines::new()).typed()).await;
-        StdioServer { child, client, log }
+        (child, log, pipes)
     }
 
     async fn get(&self, path: &str) -> Option<Value> {
@@ -166,6 +181,28 @@ impl StdioServer {
 
     async fn kill(mut self) {
         self.child.kill().await.unwrap();
+    }
+}
+
+#[cfg(unix)]
+async fn signal(which: &str, pid: &str) {
+    let sent = tokio::process::Command::new("kill")
+        .args([which, pid])
+        .status()
+        .await;
+    assert!(sent.unwrap().success());
+}
+
+/// A client that reads the log.
+struct Reader(mpsc::UnboundedSender<String>);
+
+impl ClientHandler for Reader {
+    async fn on_logging_message(
+        &self,
+        message: LoggingMessageNotificationParam,
+        _: NotificationContext<RoleClient>,
+    ) {
+        let _ = self.0.send(message.data.as_str().unwrap().to_owned());
     }
 }
 
@@ -256,7 +293,9 @@ async fn killed_owners(leg: Leg) {
         println!("{leg:?}: after the owner's death {what} took {half:?}, {most:?} at most");
     }
     println!("{leg:?}: {unknown} of 80 calls in flight ended as unknown");
-    assert!(listed.last() < Some(&PATIENCE) && created.last() < Some(&PATIENCE));
+    // This is what is promised, so it is asserted, for once.
+    let most = listed.last().max(created.last());
+    assert!(most < Some(&TAKEN_OVER), "{leg:?}: {most:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -333,12 +372,7 @@ async fn a_server_that_is_told_to_end_answers_the_calls_that_wait_before_it_does
         // It is answered at once, and what came before it has arrived by then.
         let nothing = json!({"operation_id": "0123"});
         server.client.call("get_operation", nothing).await;
-        let pid = server.pid().to_string();
-        let sent = tokio::process::Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .await;
-        assert!(sent.unwrap().success());
+        signal("-TERM", &server.pid().to_string()).await;
     };
     let (answers, ()) = tokio::join!(waiting, told);
     for answer in answers {
@@ -359,9 +393,104 @@ async fn a_second_server_says_whose_port_it_uses_and_takes_it_over_and_leaves_no
     first.kill().await;
     second.says("this one has it now").await;
     assert_eq!(rig.owner().await, second.pid());
-    let left: Vec<_> =
-        std::fs::read_dir(rig.state.path()).map_or_else(|_| Vec::new(), Iterator::collect);
-    assert!(left.is_empty(), "{left:?}");
+    let left = || std::fs::read_dir(rig.state.path()).map_or(0, Iterator::count);
+    let none = async {
+        while left() > 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, none).await.expect("no file is left");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_who_dials_between_two_owners_is_refused_and_the_last_one_frees_the_port() {
+    let rig = Rig::new(Leg::Hub).await;
+    let mut servers = three(&rig).await;
+    while servers.len() > 1 {
+        let owner = take_owner(&rig, &mut servers).await;
+        let taken = async {
+            // The next owner's answer, however early it was asked.
+            let mut dialled = 0;
+            loop {
+                let hello = rig.get("/hello");
+                let hello = timeout(PATIENCE, hello).await.expect("no dial hangs");
+                dialled += 1;
+                match hello {
+                    Some(hello) if hello["pid"] != u64::from(owner.pid()) => break dialled,
+                    Some(_) => {}
+                    // It was accepted by the one that was killed, or is not answered by it any more: but somebody listens.
+                    None => {
+                        let at = ("127.0.0.1", rig.port);
+                        let dialled = tokio::net::TcpStream::connect(at).await;
+                        assert!(dialled.is_ok(), "{dialled:?}");
+                    }
+                }
+            }
+        };
+        let killed = async {
+            sleep(Duration::from_millis(20)).await;
+            let pid = owner.pid().to_string();
+            signal("-KILL", &pid).await;
+        };
+        let (dialled, ()) = tokio::join!(taken, killed);
+        assert!(dialled > 1);
+        owner.kill().await;
+    }
+    for server in servers {
+        server.kill().await;
+    }
+    std::net::TcpListener::bind(("127.0.0.1", rig.port)).expect("nobody holds the port");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_whose_owner_is_stopped_is_answered_and_the_next_ones_say_who_has_the_port() {
+    let rig = Rig::new(Leg::Hub).await;
+    let mut owner = rig.server().await;
+    let mut relay = rig.server().await;
+    relay.says("another unity_server has the port").await;
+    let pid = owner.pid().to_string();
+    let editor = Editor::spawn(
+        &format!("ws://127.0.0.1:{}/hub/plugin", rig.port),
+        Options::default(),
+    );
+    assert!(relay.create("before").await.succeeded());
+    signal("-STOP", &pid).await;
+    let call = json!({"action": "create", "name": "during"});
+    let call = relay.client.call("manage_gameobject", call);
+    let answer = timeout(3 * PATIENCE, call).await.expect("no call hangs");
+    assert_eq!(answer.outcome(), Some("unknown"), "{answer:?}");
+    let next = relay.create("after").await;
+    assert_eq!(next.value["cause"], "port_taken", "{next:?}");
+    // And nobody but the one that is stopped holds up the port.
+    owner.child.kill().await.unwrap();
+    relay.says("the port is free").await;
+    editor.connected().await;
+    assert!(relay.create("at last").await.succeeded());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_level_that_a_client_has_set_holds_with_the_next_owner_too() {
+    let rig = Rig::new(Leg::Hub).await;
+    let first = rig.server().await;
+    let (_second, mut log, pipes) = rig.process(&[], rig.state.path());
+    let (reader, mut heard) = mpsc::unbounded_channel();
+    let transport = codec::framed(pipes, Lines::new()).typed();
+    let client = Reader(reader).serve(transport).await.unwrap();
+    let level = SetLevelRequestParams::new(LoggingLevel::Info);
+    client.peer().set_level(level).await.unwrap();
+    first.kill().await;
+    let taken = log.wait_for(|log| log.contains("this one has it now"));
+    timeout(PATIENCE, taken).await.expect("it does").unwrap();
+    let editor = Editor::spawn(
+        &format!("ws://127.0.0.1:{}/hub/plugin", rig.port),
+        Options::default(),
+    );
+    let said = timeout(PATIENCE, heard.recv()).await;
+    let said = said.expect("it is told").unwrap();
+    assert!(said.ends_with("is connected."), "{said:?}");
+    editor.quit().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,7 @@
     reason = "the shell that owns a task for each of the broker's clients"
 )]
 
-use super::http;
+use super::estate::Taken;
 use super::mcp::UnityMcp;
 use crate::calls::{Budget, Calls};
 use mcp_transport_broker::host::{BrokerClient, BrokerListener, Handle};
@@ -12,7 +12,6 @@ use mcp_transport_broker::launch::{Launch, LaunchError, Launched, Program};
 use mcp_transport_broker::native::Era;
 use mcp_transport_broker::run::RunConfig;
 use mcp_transport_core::guard::Origin;
-use mcp_transport_core::loopback::Loopback;
 use mcp_transport_core::{Listener, TransportExt};
 use rmcp::ServiceExt;
 use std::io;
@@ -164,9 +163,9 @@ impl Found {
 ///
 /// # Errors
 /// If the port cannot be had; the text names who holds it.
-pub(super) async fn bind_directly(port: u16) -> io::Result<Loopback> {
-    let error = match http::bind(port) {
-        Ok(listener) => return Ok(listener),
+pub(super) async fn bind_directly(port: u16) -> io::Result<Taken> {
+    let error = match Taken::either(port) {
+        Ok(taken) => return Ok(taken),
         Err(error) => error,
     };
     let Some(found) = find(port).await else {
@@ -180,7 +179,7 @@ pub(super) async fn bind_directly(port: u16) -> io::Result<Loopback> {
         return Err(io::Error::new(error.kind(), text));
     }
     found.end().await?;
-    http::bind(port)
+    Taken::either(port)
 }
 
 fn has_host(status: &str) -> bool {

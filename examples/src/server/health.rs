@@ -47,13 +47,18 @@ pub fn report(
     report
 }
 
-/// What anybody may know: that the server is there.
+/// As the Python server (10.3.0) says it.
+pub(super) const MESSAGE: &str = "MCP for Unity server is running";
+
+/// What anybody may know: that the server is there, and whose it is.
 pub(super) fn brief(wall: SystemTime) -> Value {
     json!({
         "status": "healthy",
         "timestamp": wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
         "version": env!("CARGO_PKG_VERSION"),
-        "message": "MCP for Unity server is running",
+        "message": MESSAGE,
+        // By this ours is told from that one.
+        "server": super::relay::NAME,
     })
 }
 

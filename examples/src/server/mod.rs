@@ -6,6 +6,7 @@ mod context;
 mod custom;
 mod debug;
 mod docs;
+mod estate;
 pub mod flags;
 mod follow;
 mod groups;

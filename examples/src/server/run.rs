@@ -2,9 +2,10 @@
 #![expect(clippy::disallowed_methods, reason = "the shell that owns the process")]
 
 use super::behind::{self, Behind};
+use super::estate::Taken;
 use super::flags::Editors;
 use super::hosted::{self, Hosted};
-use super::http::{self, port_holder};
+use super::http::port_holder;
 use super::relay;
 use super::whole::Whole;
 use crate::calls::Budget;
@@ -87,12 +88,12 @@ pub async fn run(mut options: Options) -> io::Result<()> {
         true => Behind::find(options.port, &options.budget, &options.origins).await?,
         false => None,
     };
-    let listener = match &behind {
+    let port = match &behind {
         // The port that everybody knows is the broker's; what it passes on comes here.
-        Some(_) => http::bind(0)?,
+        Some(_) => Taken::either(0)?,
         None => behind::bind_directly(options.port).await?,
     };
-    let server = Whole::start(&options, listener, behind)?;
+    let server = Whole::start(&options, port, behind)?;
     warn_of_foreign_port(server.number(), &server.health());
     let editor = match options.sim {
         Some(sim) => Some(simulate(server.number(), sim, server.calls().hub()).await),

@@ -1,14 +1,15 @@
 //! The server without its client on the pipes: hub, legs, ports.
 
 use super::behind::{Behind, Serving};
+use super::estate::{Estate, Taken};
 use super::flags::Editors;
-use super::http::{self, Front, Started};
+use super::http::{Front, Started};
 use super::run::Options;
 use crate::bridge::BridgeLeg;
 use crate::calls::diagnose::Fault;
 use crate::calls::{Calls, Port};
 use crate::hub::{Config, Hub};
-use mcp_transport_core::loopback::{Bind, FamilyState, Health, Loopback};
+use mcp_transport_core::loopback::{FamilyState, Health};
 use mcp_transport_stdio::discovery::Discovery;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,30 +39,26 @@ impl Whole {
     ///
     /// # Errors
     /// If the broker cannot be served, or editors that listen are the only ones wanted and cannot be found.
-    pub(super) fn start<B: Bind + 'static>(
+    pub(super) fn start(
         options: &Options,
-        listener: Loopback<B>,
+        port: Taken,
         behind: Option<Behind>,
     ) -> io::Result<Self> {
         let number = match &behind {
             Some(behind) => behind.port(),
-            None => listener.local_port(),
+            None => port.listener.local_port(),
         };
-        Self::start_as(options, listener, number, behind, None)
+        Self::start_as(options, port, number, behind, None)
     }
 
     /// Serves on the address of the port that is free.
-    pub(super) fn start_half(
-        options: &Options,
-        listener: Loopback,
-        fault: Fault,
-    ) -> io::Result<Self> {
-        let number = listener.local_port();
+    pub(super) fn start_half(options: &Options, port: Taken, fault: Fault) -> io::Result<Self> {
+        let number = port.listener.local_port();
         let known = Known {
             fault,
             by_family: true,
         };
-        Self::start_as(options, listener, number, None, Some(known))
+        Self::start_as(options, port, number, None, Some(known))
     }
 
     /// Serves without the port, and so only editors that listen, until the port is [ours](Self::listen). `/health` is on a
@@ -71,12 +68,12 @@ impl Whole {
             fault,
             by_family: false,
         };
-        Self::start_as(options, http::bind(0)?, options.port, None, Some(known))
+        Self::start_as(options, Taken::either(0)?, options.port, None, Some(known))
     }
 
-    fn start_as<B: Bind + 'static>(
+    fn start_as(
         options: &Options,
-        listener: Loopback<B>,
+        Taken { listener, estate }: Taken,
         number: u16,
         behind: Option<Behind>,
         known: Option<Known>,
@@ -102,7 +99,7 @@ impl Whole {
         let calls = Calls::new(hub.clone(), options.budget, port)
             .fallback(options.default_instance.as_deref())
             .docs_at(options.docs.clone());
-        let started = front(options, number).start(listener, &calls);
+        let started = front(options, number, estate).start(listener, &calls);
         let behind = behind
             .map(|behind| behind.serve(own, calls.clone()))
             .transpose()?;
@@ -130,8 +127,8 @@ impl Whole {
     }
 
     /// The port is ours now: serves it, too.
-    pub(super) fn listen<B: Bind + 'static>(&self, options: &Options, listener: Loopback<B>) {
-        let started = front(options, self.number).start(listener, &self.calls);
+    pub(super) fn listen(&self, options: &Options, Taken { listener, estate }: Taken) {
+        let started = front(options, self.number, estate).start(listener, &self.calls);
         let mut all = self.started.lock().unwrap_or_else(PoisonError::into_inner);
         all.push(started);
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -176,9 +173,10 @@ impl Whole {
 }
 
 /// What a port shows.
-fn front(options: &Options, number: u16) -> Front {
+fn front(options: &Options, number: u16, estate: Estate) -> Front {
     Front::new()
         .number(number)
+        .leaves(estate)
         .origins(options.origins.clone())
         .plugins(options.editors != Editors::Bridge)
         .login_url(options.login_url.clone())

@@ -6,6 +6,7 @@ use super::linked::Linked;
 use super::tenant::Tenant;
 use super::{Http, Started, Whose};
 use crate::calls::Calls;
+use crate::server::estate::Estate;
 use crate::server::remote::{Remote, Users};
 use mcp_transport_core::guard::Origin;
 use mcp_transport_core::loopback::{Bind, Loopback};
@@ -22,6 +23,7 @@ pub struct Front {
     origins: Vec<Origin>,
     plugins: bool,
     login_url: Option<String>,
+    estate: Option<Estate>,
 }
 
 impl Front {
@@ -32,6 +34,7 @@ impl Front {
             origins: Vec::new(),
             plugins: true,
             login_url: None,
+            estate: None,
         }
     }
 
@@ -56,6 +59,12 @@ impl Front {
     /// Where users get their keys: what `GET /api/auth/login-url` answers.
     pub fn login_url(mut self, url: Option<String>) -> Self {
         self.login_url = url;
+        self
+    }
+
+    /// Who relays to this server inherits its sockets.
+    pub(in crate::server) fn leaves(mut self, estate: Estate) -> Self {
+        self.estate = Some(estate);
         self
     }
 
@@ -94,6 +103,9 @@ impl Front {
         stop: CancellationToken,
     ) -> Started {
         let (tasks, plugins) = (TaskTracker::new(), TaskTracker::new());
+        // Behind a broker these are not the sockets of the port that everybody knows.
+        let is_known = number == listener.local_port();
+        let estate = self.estate.filter(|_| is_known);
         let http = Arc::new(Http {
             whose: whose.clone(),
             gate,
@@ -102,7 +114,7 @@ impl Front {
             number,
             health: listener.watch_health(),
             plugins: plugins.clone(),
-            linked: Linked::new(stop.clone(), tasks.clone()),
+            linked: Linked::new(stop.clone(), tasks.clone(), estate),
         });
         tasks.spawn(accept(http, listener, stop.clone(), tasks.clone()));
         Started {

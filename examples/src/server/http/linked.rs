@@ -2,6 +2,7 @@
 
 use super::reply::{Body, full, text};
 use crate::calls::Calls;
+use crate::server::estate::Estate;
 use crate::server::relay;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
@@ -20,14 +21,17 @@ pub(super) struct Linked {
     room: Arc<Semaphore>,
     stop: CancellationToken,
     tasks: TaskTracker,
+    /// What each of them is to inherit.
+    estate: Option<Estate>,
 }
 
 impl Linked {
-    pub(super) fn new(stop: CancellationToken, tasks: TaskTracker) -> Self {
+    pub(super) fn new(stop: CancellationToken, tasks: TaskTracker, estate: Option<Estate>) -> Self {
         Self {
             room: Arc::new(Semaphore::new(MAX_LINKED)),
             stop,
             tasks,
+            estate,
         }
     }
 
@@ -43,9 +47,13 @@ impl Linked {
             return text(StatusCode::SERVICE_UNAVAILABLE, &why);
         };
         let session = relay::Session::of(request.headers());
+        let heir = relay::heir(request.headers()).map(str::to_owned);
         match upgrade(request, &config()) {
             Ok((answer, connection)) => {
                 let client = relay::serve_upgraded(calls.clone(), session, connection);
+                if let (Some(heir), Some(estate)) = (heir, self.estate.clone()) {
+                    self.tasks.spawn(async move { estate.give(&heir).await });
+                }
                 let stop = self.stop.clone();
                 self.tasks.spawn(async move {
                     tokio::select! {

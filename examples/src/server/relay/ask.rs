@@ -6,15 +6,16 @@
 
 use super::decide::{Asked, HOSTS};
 use super::proof::{self, At, Hello, NAME, PATH};
-use crate::server::behind;
+use crate::server::{behind, health};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use mcp_transport_broker::launch::{default_state_dir, read_or_make_token, read_token};
 use mcp_transport_core::loopback;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 /// How long somebody who accepts has for an answer. One of ours takes less than a millisecond.
@@ -37,6 +38,12 @@ pub(super) async fn ask(port: u16) -> [Asked; 2] {
 
 async fn ask_at(host: &'static str, port: u16) -> Asked {
     let challenge = Challenge::new().await;
+    let asked = challenged(host, port, &challenge).await;
+    challenge.over().await;
+    asked
+}
+
+async fn challenged(host: &'static str, port: u16, challenge: &Challenge) -> Asked {
     let path = format!("{PATH}?challenge={}", challenge.name);
     match get(host, port, &path).await {
         Err(NotThere) => Asked::Nobody,
@@ -63,20 +70,20 @@ async fn other(host: &str, port: u16) -> Asked {
         };
     }
     match get(host, port, "/health").await {
-        Ok((200, body)) => python(&body),
+        Ok((200, body)) => by_health(&body),
         _ => Asked::Stranger,
     }
 }
 
-/// Ours says the same, for those who poll it, and more.
-fn python(body: &[u8]) -> Asked {
+/// Ours says what the Python server does, for those who poll it, and who it is.
+fn by_health(body: &[u8]) -> Asked {
     let Ok(said) = serde_json::from_slice::<serde_json::Value>(body) else {
         return Asked::Stranger;
     };
-    if said["message"] != "MCP for Unity server is running" {
+    if said["message"] != health::MESSAGE {
         return Asked::Stranger;
     }
-    if said["listeners"].is_null() {
+    if said["server"] != NAME {
         return Asked::Python;
     }
     Asked::Unproved(Hello {
@@ -145,16 +152,28 @@ impl Challenge {
         }
         challenge
     }
+
+    /// Nobody asks any more, and no file is left once this is done.
+    async fn over(mut self) {
+        if let Some(path) = self.path.take() {
+            let _ = spawn_blocking(move || remove(&path)).await;
+        }
+    }
 }
 
 impl Drop for Challenge {
+    /// For a question that nobody waits for any more. What the end of the process leaves is swept by the next server.
     fn drop(&mut self) {
-        if let Some(path) = &self.path {
-            let _ = std::fs::remove_file(path);
-            // Others may have files there, and then it stays.
-            let _ = path.parent().map(std::fs::remove_dir);
+        if let (Some(path), Ok(runtime)) = (self.path.take(), Handle::try_current()) {
+            runtime.spawn_blocking(move || remove(&path));
         }
     }
+}
+
+fn remove(path: &Path) {
+    let _ = std::fs::remove_file(path);
+    // Others may have files there, and then it stays.
+    let _ = path.parent().map(std::fs::remove_dir);
 }
 
 fn random<const N: usize>() -> [u8; N] {
@@ -214,5 +233,35 @@ async fn request(
         answer = &mut exchange => answer,
         // The connection may end first; the answer is then there, or never comes.
         _ = &mut connection => exchange.await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+    use std::time::SystemTime;
+
+    fn asked(report: &Value) -> Asked {
+        by_health(report.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_server_of_ours_for_users_elsewhere_is_not_taken_for_the_python_server() {
+        let ours = asked(&health::brief(SystemTime::UNIX_EPOCH));
+        let Asked::Unproved(hello) = ours else {
+            panic!("{ours:?}");
+        };
+        assert_eq!(hello.version, env!("CARGO_PKG_VERSION"));
+    }
+
+    #[test]
+    fn who_answers_as_the_python_server_does_is_taken_for_it_and_who_says_anything_else_is_not() {
+        let mut report = health::brief(SystemTime::UNIX_EPOCH);
+        report.as_object_mut().unwrap().remove("server");
+        assert_eq!(asked(&report), Asked::Python);
+        report["message"] = "hello".into();
+        assert_eq!(asked(&report), Asked::Stranger);
+        assert_eq!(by_health(b"no JSON"), Asked::Stranger);
     }
 }

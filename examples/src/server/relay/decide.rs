@@ -34,6 +34,8 @@ pub(super) enum Step {
         host: &'static str,
         /// Whose it is.
         pid: u32,
+        /// It has the port itself. Else it is a broker, which passes on to one that has not.
+        is_owner: bool,
     },
     /// Take the address that is free, and serve there; editors that dial the other one reach somebody else.
     Half(Fault),
@@ -59,10 +61,18 @@ pub(super) fn decide(
         match asked {
             Asked::Ours(hello) if hello.version == own_version => {
                 let pid = hello.pid;
-                return Step::Relay { host, pid };
+                return Step::Relay {
+                    host,
+                    pid,
+                    is_owner: true,
+                };
             }
             Asked::Broker { pid, has_server } if *has_server => {
-                return Step::Relay { host, pid: *pid };
+                return Step::Relay {
+                    host,
+                    pid: *pid,
+                    is_owner: false,
+                };
             }
             Asked::Broker { .. } => return Step::EndBroker,
             _ => {}
@@ -168,7 +178,11 @@ mod tests {
 
     #[test]
     fn messages_go_to_one_that_proved_itself_and_has_our_version_and_to_nobody_else() {
-        let relay = |host| Step::Relay { host, pid: 42 };
+        let relay = |host| Step::Relay {
+            host,
+            pid: 42,
+            is_owner: true,
+        };
         let ours = || Asked::Ours(hello(OURS));
         assert_eq!(at(ours(), ours()), relay("127.0.0.1"));
         assert_eq!(at(ours(), Asked::Nobody), relay("127.0.0.1"));
@@ -196,6 +210,7 @@ mod tests {
         let relay = Step::Relay {
             host: "127.0.0.1",
             pid: 42,
+            is_owner: false,
         };
         assert_eq!(step, relay);
         assert_eq!(at(broker(false), broker(false)), Step::EndBroker);

@@ -15,6 +15,9 @@ use tokio::sync::watch;
 const CLIENT: &str = "unity-relay-client";
 const CHOICES: &str = "unity-relay-choices";
 
+/// And by this where it can be given the owner's sockets.
+const HEIR: &str = "unity-relay-heir";
+
 /// A header may have this much, and no more than what may stand in one.
 const MAX_CHOICES: usize = 8 * 1024;
 
@@ -22,15 +25,24 @@ const MAX_CHOICES: usize = 8 * 1024;
 const RESTART: u16 = 1012;
 
 /// The headers of a relay.
-pub(super) fn headers(client: &str, choices: Option<&str>) -> Vec<(&'static str, String)> {
+pub(super) fn headers(
+    client: &str,
+    choices: Option<&str>,
+    heir: Option<&str>,
+) -> Vec<(&'static str, String)> {
     let fits = |text: &&str| {
         text.len() <= MAX_CHOICES && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
     };
     let choices = choices.filter(fits);
-    [(CLIENT, Some(client)), (CHOICES, choices)]
+    [(CLIENT, Some(client)), (CHOICES, choices), (HEIR, heir)]
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?.to_owned())))
         .collect()
+}
+
+/// Where a relay waits for the owner's sockets.
+pub(in crate::server) fn heir(headers: &HeaderMap) -> Option<&str> {
+    headers.get(HEIR)?.to_str().ok()
 }
 
 /// A client's session, as far as it is older than its connection.

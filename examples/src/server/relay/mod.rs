@@ -21,9 +21,10 @@ mod place;
 mod proof;
 
 pub(super) use ask::answer;
-pub(super) use link::{Session, serve_upgraded};
-pub(super) use proof::PATH;
+pub(super) use link::{Session, heir, serve_upgraded};
+pub(super) use proof::{NAME, PATH};
 
+use super::estate;
 use super::run::{Options, banner, simulate, warn_of_foreign_port};
 use crate::catalogue::Catalogue;
 use book::{Book, Heard};
@@ -69,6 +70,8 @@ pub(super) async fn run(options: Options, stop: impl Future<Output = ()>) -> io:
     let book = Arc::new(Mutex::new(Book::default()));
     let (sim, budget, port) = (options.sim.clone(), options.budget, options.port);
     let place = Arc::new(Place::new(options, book.clone()));
+    // Nobody waits for that.
+    tokio::task::spawn_blocking(estate::sweep);
     tokio::select! {
         settled = place.settle() => settled?,
         () = &mut stop => {

@@ -11,15 +11,16 @@ use super::{GLANCE, GLANCES, ask};
 use crate::calls::Calls;
 use crate::calls::diagnose::Fault;
 use crate::server::behind::{self, Behind};
-use crate::server::http::{bind, port_holder};
+use crate::server::estate::{Answered, Door, Heir, Next, Taken, next};
+use crate::server::http::port_holder;
 use crate::server::run::Options;
 use crate::server::whole::Whole;
 use futures::{SinkExt, StreamExt};
-use mcp_transport_core::loopback::{Bind, Loopback, Tcp};
+use mcp_transport_core::keepalive::KeepAliveConfig;
 use mcp_transport_core::{BoxTransport, Connector, Error, ErrorKind, TransportExt, memory};
 use mcp_transport_ws::{WsConfig, WsConnector};
 use std::io;
-use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::spawn_blocking;
@@ -34,6 +35,13 @@ const ASK_EVERY: u32 = 30;
 
 /// How often to look whom a broker has taken.
 const SETTLING: Duration = Duration::from_millis(20);
+
+/// How long an owner may be silent before it is asked whether it is there, and how long it then has to answer: twice that is how
+/// long a call can hang whose owner does nothing any more.
+const ASLEEP: Duration = Duration::from_secs(10);
+
+/// How often an heir tries for the right to accept, while whoever has it is ending, or about to answer.
+const RIGHT: Duration = Duration::from_millis(10);
 
 /// How many glances those who use a broker themselves have to come to one that lost its server, before one who does not ends it.
 const FOR_OTHERS: usize = 20;
@@ -58,13 +66,26 @@ struct Inner {
     owner: Option<u32>,
     /// How many times in a row the port was taken, and nobody answered there.
     nobody: usize,
+    /// The sockets of the owner whose client we are.
+    heir: Option<Heir>,
     stopped: bool,
 }
 
 /// Where to connect to.
 enum To {
     Own(Calls),
-    Other { host: &'static str },
+    Other {
+        host: &'static str,
+        /// It has the port itself, so we can be its heir.
+        is_owner: bool,
+    },
+}
+
+/// Who comes after an owner.
+enum Succession {
+    Ours(Taken),
+    /// Whether we stay its heir is said with it.
+    Others(Step, Option<Heir>),
 }
 
 impl Place {
@@ -116,6 +137,8 @@ impl Place {
         let server = {
             let mut inner = self.inner.lock().await;
             inner.stopped = true;
+            // We hold up nobody's port.
+            inner.heir = None;
             inner.server.take()
         };
         if let Some(server) = server {
@@ -138,17 +161,32 @@ impl Place {
                 let cut = self.inner.lock().await.apart.clone();
                 Ok(own(calls, choices.as_deref(), cut))
             }
-            To::Other { host } => self.dial(host, choices.as_deref()).await,
+            To::Other { host, is_owner } => self.dial(host, is_owner, choices.as_deref()).await,
         }
     }
 
-    async fn dial(&self, host: &str, choices: Option<&str>) -> Result<BoxTransport, Error> {
-        let url = format!("ws://{host}:{}/mcp", self.options.port);
-        let mut owner = WsConnector::new(&url).config(WsConfig::new().keep_alive(None));
-        for (name, value) in link::headers(&self.client, choices) {
+    async fn dial(
+        &self,
+        host: &str,
+        is_owner: bool,
+        choices: Option<&str>,
+    ) -> Result<BoxTransport, Error> {
+        let port = self.options.port;
+        let url = format!("ws://{host}:{port}/mcp");
+        let mut owner = WsConnector::new(&url).config(WsConfig::new().keep_alive(alive()));
+        let door = match is_owner {
+            true => Door::open().await,
+            false => None,
+        };
+        for (name, value) in link::headers(&self.client, choices, door.as_ref().map(Door::name)) {
             owner = owner.header(name, &value);
         }
         let link = owner.connect().await.map_err(lost)?;
+        if let Some(door) = door {
+            let heir = door.receive(port).await;
+            let mut inner = self.inner.lock().await;
+            inner.heir = heir.filter(|_| !inner.stopped);
+        }
         let link = link.sink_map_err(lost).map(|item| item.map_err(lost));
         Ok(TransportExt::boxed(link))
     }
@@ -168,11 +206,19 @@ impl Place {
         {
             return Ok(to);
         }
-        let refused = match first_of_both(self.options.port) {
-            Ok(listener) => return self.own(&mut inner, listener),
-            Err(error) => error,
+        let (refused, mut step) = match inner.heir.take() {
+            Some(heir) => match self.succeed(heir).await? {
+                Succession::Ours(port) => return self.own(&mut inner, port),
+                Succession::Others(step, heir) => {
+                    inner.heir = heir;
+                    (io::ErrorKind::AddrInUse.into(), step)
+                }
+            },
+            None => match Taken::first_of_both(self.options.port) {
+                Ok(port) => return self.own(&mut inner, port),
+                Err(error) => (error, self.ask().await),
+            },
         };
-        let mut step = self.ask().await;
         if step == Step::Again {
             inner.nobody += 1;
             if refused.kind() == io::ErrorKind::AddrInUse && inner.nobody > GLANCES {
@@ -180,11 +226,15 @@ impl Place {
             }
         }
         match step {
-            Step::Relay { host, pid } => Ok(self.relay(&mut inner, host, pid)),
-            Step::Half(fault) => match Loopback::bind(self.options.port) {
-                Ok(listener) if inner.apart.is_none() => {
+            Step::Relay {
+                host,
+                pid,
+                is_owner,
+            } => Ok(self.relay(&mut inner, host, pid, is_owner)),
+            Step::Half(fault) => match Taken::either(self.options.port) {
+                Ok(port) if inner.apart.is_none() => {
                     tracing::warn!("{} {}", fault.what, fault.next_step);
-                    let server = Whole::start_half(&self.options, listener, fault)?;
+                    let server = Whole::start_half(&self.options, port, fault)?;
                     Ok(installed(&mut inner, server))
                 }
                 _ => self.apart(&mut inner, fault),
@@ -199,10 +249,34 @@ impl Place {
                 if let Some(broker) = behind::find(self.options.port).await {
                     broker.end().await?;
                 }
-                let listener = first_of_both(self.options.port)?;
-                self.own(&mut inner, listener)
+                let port = Taken::first_of_both(self.options.port)?;
+                self.own(&mut inner, port)
             }
             Step::Again => Err(refused),
+        }
+    }
+
+    /// Takes the port over by the sockets of the owner that is gone, or finds who does. Where it is somebody else, or nobody
+    /// who answers, the sockets are closed; the next owner gives us them again.
+    async fn succeed(&self, heir: Heir) -> io::Result<Succession> {
+        let mut asked = pin!(self.ask());
+        let mut answered = None;
+        loop {
+            let answer = match &answered {
+                None => Answered::NotYet,
+                Some(Step::Relay { .. }) => Answered::OneOfUs,
+                Some(_) => Answered::Other,
+            };
+            match (next(heir.is_ours(), answer), answered.take()) {
+                (Next::Accept, _) => return heir.take().map(Succession::Ours),
+                (Next::Relay, Some(step)) => return Ok(Succession::Others(step, Some(heir))),
+                (Next::LetGo, Some(step)) => return Ok(Succession::Others(step, None)),
+                _ => {}
+            }
+            tokio::select! {
+                step = &mut asked => answered = Some(step),
+                () = tokio::time::sleep(RIGHT) => {}
+            }
         }
     }
 
@@ -230,16 +304,16 @@ impl Place {
         if let Some(broker) = behind::find(*port).await
             && broker.has_server
         {
-            return Ok(Some(self.relay(inner, HOSTS[0], broker.pid)));
+            return Ok(Some(self.relay(inner, HOSTS[0], broker.pid, false)));
         }
         match Behind::find(*port, budget, origins).await {
             Ok(Some(behind)) => {
-                let server = Whole::start(&self.options, bind(0)?, Some(behind))?;
+                let server = Whole::start(&self.options, Taken::either(0)?, Some(behind))?;
+                let candidate = Candidate(Some(server));
                 if let Some(broker) = beaten(*port).await {
-                    tokio::spawn(server.stop());
-                    return Ok(Some(self.relay(inner, HOSTS[0], broker)));
+                    return Ok(Some(self.relay(inner, HOSTS[0], broker, false)));
                 }
-                Ok(Some(installed(inner, server)))
+                Ok(Some(installed(inner, candidate.chosen())))
             }
             Ok(None) => Ok(None),
             // Somebody has the port who is no broker: then we see who.
@@ -250,24 +324,24 @@ impl Place {
         }
     }
 
-    fn own<B: Bind + 'static>(&self, inner: &mut Inner, listener: Loopback<B>) -> io::Result<To> {
+    fn own(&self, inner: &mut Inner, taken: Taken) -> io::Result<To> {
         if inner.owner.take().is_some() {
-            let port = listener.local_port();
+            let port = self.options.port;
             tracing::info!(
                 port,
                 "the server that had the port is gone; this one has it now"
             );
         }
         if let Some(server) = &inner.server {
-            server.listen(&self.options, listener);
+            server.listen(&self.options, taken);
             inner.apart = None;
             return Ok(To::Own(server.calls().clone()));
         }
-        let server = Whole::start(&self.options, listener, None)?;
+        let server = Whole::start(&self.options, taken, None)?;
         Ok(installed(inner, server))
     }
 
-    fn relay(&self, inner: &mut Inner, host: &'static str, pid: u32) -> To {
+    fn relay(&self, inner: &mut Inner, host: &'static str, pid: u32, is_owner: bool) -> To {
         if inner.owner.replace(pid) != Some(pid) {
             let port = self.options.port;
             tracing::info!(
@@ -277,10 +351,13 @@ impl Place {
             );
         }
         (inner.apart, inner.nobody) = (None, 0);
+        if !is_owner {
+            inner.heir = None;
+        }
         if let Some(server) = inner.server.take() {
             tokio::spawn(server.stop());
         }
-        To::Other { host }
+        To::Other { host, is_owner }
     }
 
     /// Serves without the port, and looks for it from time to time.
@@ -306,8 +383,8 @@ impl Place {
             let (Some(server), Some(_)) = (&inner.server, &inner.apart) else {
                 return;
             };
-            if let Ok(listener) = first_of_both(self.options.port) {
-                server.listen(&self.options, listener);
+            if let Ok(taken) = Taken::first_of_both(self.options.port) {
+                server.listen(&self.options, taken);
                 inner.apart = None;
                 let port = self.options.port;
                 tracing::info!(port, "the port is free; editors can connect now");
@@ -321,6 +398,24 @@ impl Place {
             if asks && matches!(self.ask().await, Step::Relay { .. }) && !calls.is_busy() {
                 cut.cancel();
             }
+        }
+    }
+}
+
+/// A server that is about to be a broker's. It ends unless it is chosen, and also if nobody waits for that any more: a look ends
+/// at its time-out.
+struct Candidate(Option<Whole>);
+
+impl Candidate {
+    fn chosen(mut self) -> Whole {
+        self.0.take().expect("it is taken once")
+    }
+}
+
+impl Drop for Candidate {
+    fn drop(&mut self) {
+        if let Some(server) = self.0.take() {
+            tokio::spawn(server.stop());
         }
     }
 }
@@ -340,7 +435,7 @@ async fn beaten(port: u16) -> Option<u32> {
 fn installed(inner: &mut Inner, server: Whole) -> To {
     let calls = server.calls().clone();
     inner.server = Some(server);
-    (inner.owner, inner.nobody) = (None, 0);
+    (inner.owner, inner.nobody, inner.heir) = (None, 0, None);
     To::Own(calls)
 }
 
@@ -360,41 +455,9 @@ fn own(calls: Calls, choices: Option<&str>, cut: Option<CancellationToken>) -> B
     TransportExt::boxed(ours)
 }
 
-/// Takes the port on both addresses, or none: `127.0.0.1` is the lock, and `[::1]` is not even touched without it. Two that
-/// came at once could each get one otherwise.
-fn first_of_both(port: u16) -> io::Result<Loopback<FirstOfBoth>> {
-    Loopback::bind_with(FirstOfBoth::Lock, port)
-}
-
-/// Where it stands.
-#[derive(Debug)]
-enum FirstOfBoth {
-    Lock,
-    /// The first address is not ours; that was its code.
-    Lost(io::ErrorKind),
-    /// Whatever is bound from here on is bound again.
-    Has,
-}
-
-impl Bind for FirstOfBoth {
-    type Listener = <Tcp as Bind>::Listener;
-
-    fn bind(&mut self, address: SocketAddr) -> io::Result<Self::Listener> {
-        match self {
-            Self::Has => Tcp::default().bind(address),
-            Self::Lost(kind) => Err(io::Error::new(*kind, "127.0.0.1 is not to be had")),
-            Self::Lock => {
-                let bound = Tcp::default().bind(address);
-                *self = match &bound {
-                    Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                        Self::Lost(error.kind())
-                    }
-                    _ => Self::Has,
-                };
-                bound
-            }
-        }
-    }
+/// An owner that is gone is known to be, on loopback. One that was stopped, or hangs, is not: so its relays ask.
+fn alive() -> KeepAliveConfig {
+    KeepAliveConfig::default().interval(ASLEEP).patience(ASLEEP)
 }
 
 /// Any end of an owner is one: we may be the next, and so look at once. A message that it cannot take is no end.

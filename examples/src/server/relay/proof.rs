@@ -22,7 +22,7 @@ pub(in crate::server) struct Hello {
 }
 
 /// What a server calls itself.
-pub(super) const NAME: &str = "unity_server";
+pub(in crate::server) const NAME: &str = "unity_server";
 
 /// Where it is asked.
 pub(in crate::server) const PATH: &str = "/hello";
