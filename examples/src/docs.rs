@@ -53,7 +53,7 @@ impl Docs {
     fn client(&self) -> Result<&Client, Failed> {
         let client = self.0.client.get_or_init(|| {
             choose_ring();
-            let own = self.0.url.host_str().unwrap_or_default().to_owned();
+            let own = self.0.told.clone();
             let builder = Client::builder()
                 .user_agent(concat!("mcp-transport-unity/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(CONNECT)
@@ -141,22 +141,33 @@ impl Default for Docs {
     }
 }
 
-fn follow(own: &str, attempt: Attempt<'_>) -> Action {
+fn follow(own: &Url, attempt: Attempt<'_>) -> Action {
     let (url, hops) = (attempt.url().clone(), attempt.previous().len());
     let downgrade = url.scheme() != "https"
         && attempt
             .previous()
             .iter()
             .any(|before| before.scheme() == "https");
-    let host = url.host_str().unwrap_or_default();
-    let ours = host == own || host.ends_with(".unity3d.com") || host.ends_with(".unity.com");
     if hops > REDIRECTS {
         attempt.error("it was moved too often")
-    } else if downgrade || !ours {
+    } else if downgrade || !is_ours(own, &url) {
         attempt.error(format!("it was moved to {url}, which is not followed"))
     } else {
         attempt.follow()
     }
+}
+
+/// Whether a page may be moved there: the site's own host and port, the same with TLS, or one of Unity's. Another port of a host
+/// is another server.
+fn is_ours(own: &Url, to: &Url) -> bool {
+    let host = to.host_str().unwrap_or_default();
+    // No port is told where it is the scheme's own.
+    let usual = to.port().is_none();
+    if own.host_str() == Some(host) {
+        let same = own.port_or_known_default() == to.port_or_known_default();
+        return same || (usual && own.port().is_none());
+    }
+    usual && (host.ends_with(".unity3d.com") || host.ends_with(".unity.com"))
 }
 
 /// Why a page could not be had.
@@ -229,6 +240,37 @@ fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_may_be_moved_within_its_host_and_port_or_to_one_of_unitys_and_nowhere_else() {
+        let may = |own: &str, to: &str| is_ours(&own.parse().unwrap(), &to.parse().unwrap());
+        let site = "https://docs.unity3d.com/";
+        for to in [
+            "https://docs.unity3d.com/6000.0/x.html",
+            "https://docs.unity3d.com:443/x.html",
+            "https://docs.unity.com/x.html",
+        ] {
+            assert!(may(site, to), "{to}");
+        }
+        for to in [
+            "https://docs.unity3d.com:8443/x.html",
+            "https://other.unity3d.com:8443/x.html",
+            "https://unity3d.com.example/x.html",
+            "https://evilunity3d.com/x.html",
+        ] {
+            assert!(!may(site, to), "{to}");
+        }
+        let mirror = "http://127.0.0.1:8001/";
+        assert!(may(mirror, "http://127.0.0.1:8001/y.html"));
+        for to in [
+            "http://127.0.0.1:8002/y.html",
+            "http://127.0.0.1/y.html",
+            "https://127.0.0.1/",
+        ] {
+            assert!(!may(mirror, to), "{to}");
+        }
+        assert!(may("http://docs.example/", "https://docs.example/x.html"));
+    }
 
     #[tokio::test]
     async fn whoever_asks_for_a_page_does_not_learn_the_mirrors_password() {

@@ -483,6 +483,8 @@ async fn the_log_level_that_a_client_has_set_holds_with_the_next_owner_too() {
     first.kill().await;
     let taken = log.wait_for(|log| log.contains("this one has it now"));
     timeout(PATIENCE, taken).await.expect("it does").unwrap();
+    // It is answered once the session is set up again.
+    client.peer().list_all_tools().await.unwrap();
     let editor = Editor::spawn(
         &format!("ws://127.0.0.1:{}/hub/plugin", rig.port),
         Options::default(),

@@ -6,14 +6,15 @@
     reason = "tests wait and spawn"
 )]
 
-use examples::calls::Budget;
+use examples::calls::{Budget, Caller};
 use examples::server::UnityMcp;
 use examples::server::offer::Choices;
 use examples::sim::{Editor, Options};
+use mcp_transport_core::Outcome;
 use rmcp::model::SubscriptionFilter;
 use rmcp::service::Subscription;
 use rmcp::{Peer, RoleClient, ServiceExt};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tests_integration::ear::Ear;
@@ -21,6 +22,7 @@ use tests_integration::plugin::Plugin;
 use tests_integration::raw::Session;
 use tests_integration::{Answer, Client, Server, reload};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 /// Nothing that should happen takes longer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -400,6 +402,35 @@ async fn a_polled_tool_outlives_a_reload_and_is_begun_once() {
     let (answer, ()) = timeout(PATIENCE, both).await.expect("no call hangs");
     assert!(answer.succeeded(), "{answer:?}");
     assert_eq!(answer.value["data"]["lights"], 3, "{answer:?}");
+    assert_eq!(effects(&editor, "job_begun"), 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_polled_tool_that_is_given_up_after_it_began_is_not_said_to_be_undelivered() {
+    let server = Server::start(Budget::default());
+    let editor = server
+        .editor(Options::default().tool(polled("bake", 60.0)))
+        .await;
+    until_listed(&server, "bake").await;
+    let known = server.calls.choose(None).unwrap();
+    let tools = known.tools.clone().unwrap();
+    let tool = tools.custom().iter().find(|tool| tool.name() == "bake");
+    let call = tool.unwrap().prepare(Map::new()).unwrap();
+    let cancelled = CancellationToken::new();
+    let caller = Caller::new(None, cancelled.clone(), None, None);
+    let cancel = async {
+        while effects(&editor, "job_begun") == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // Its answer, that it has begun, is on the way, or was here.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        cancelled.cancel();
+    };
+    let both = async { tokio::join!(server.calls.run_custom(&caller, &known.hash, &call), cancel) };
+    let (ended, ()) = timeout(PATIENCE, both).await.expect("no call hangs");
+    let ending = ended.unwrap_err();
+    assert_eq!(ending.outcome, Outcome::Running, "{ending:?}");
     assert_eq!(effects(&editor, "job_begun"), 1);
     server.stop().await;
 }

@@ -63,7 +63,11 @@ impl Calls {
                 () = caller.gone(), if !is_task => {
                     let abandoned = call.abandon();
                     tracing::debug!(command, id, ?abandoned, "the client gave a call up");
-                    return Err(End::of(given_up()).operation(id));
+                    let ending = match abandoned {
+                        Abandoned::Withdrawn => given_up(),
+                        Abandoned::Running(_) | Abandoned::Over => given_up_at_work(),
+                    };
+                    return Err(End::of(ending).operation(id));
                 }
                 () = self.stopping.cancelled(), if !finishing => {
                     // What an editor works on is about to be done.
@@ -185,11 +189,22 @@ fn in_time(envelope: &Value) -> Result<(), Ending> {
 /// The cause of a call that its client gave up.
 pub(super) const CANCELLED: &str = "cancelled";
 
+/// Nothing of it has reached an editor.
 pub(super) fn given_up() -> Ending {
     Ending::new(
         Outcome::NotDelivered,
         CANCELLED,
         "The client gave the call up.",
+    )
+    .retryable(false)
+}
+
+/// An editor has it, and the wire has no cancel.
+pub(super) fn given_up_at_work() -> Ending {
+    Ending::new(
+        Outcome::Running,
+        CANCELLED,
+        "The client gave the call up while the editor had it. The editor goes on with it.",
     )
     .retryable(false)
 }

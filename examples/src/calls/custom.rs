@@ -4,7 +4,7 @@
     reason = "a shell that waits by the clock, and whose work outlives its call"
 )]
 
-use super::attempt::{CANCELLED, given_up, until};
+use super::attempt::{CANCELLED, given_up_at_work, until};
 use super::polling::{self, Asking, Next};
 use super::{Caller, Calls, Clock, diagnose, now};
 use crate::catalogue::custom::CustomCall;
@@ -156,7 +156,7 @@ impl Calls {
                     return ended.unwrap_or_else(lost).map_err(|ending: Ending| ending.operation_id(id));
                 }
                 // A task whose work has begun goes on, as every command that an editor has.
-                () = caller.gone(), if caller.operation.is_none() => return Err(given_up()),
+                () = caller.gone(), if caller.operation.is_none() => return Err(given_up_at_work()),
                 () = self.stopping.cancelled() => {
                     let ending = diagnose::shutting_down(Some(Standing::Running));
                     return Err(ending.operation_id(id));
@@ -232,7 +232,7 @@ impl Work {
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = self.caller.gone() => return Err(given_up()),
+                () = self.caller.gone() => return Err(given_up_at_work()),
                 () = self.calls.stopping.cancelled() => {
                     return Err(diagnose::shutting_down(Some(Standing::Running)));
                 }
@@ -253,7 +253,7 @@ impl Work {
                     self.said.send_replace(reply.message.clone());
                     asking.answered(now(), command, reply)
                 }
-                Err(end) if end.ending.cause == CANCELLED => return Err(given_up()),
+                Err(end) if end.ending.cause == CANCELLED => return Err(given_up_at_work()),
                 Err(_) if self.calls.stopping.is_cancelled() => {
                     return Err(diagnose::shutting_down(Some(Standing::Running)));
                 }

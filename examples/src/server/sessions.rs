@@ -4,7 +4,7 @@
 //! within that time would run what nobody waits for.
 
 use super::idle::Idle;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -14,11 +14,23 @@ use tokio_util::sync::CancellationToken;
 /// Every session that lives, by its id.
 #[derive(Clone, Debug)]
 pub struct Sessions {
-    tokens: Arc<Mutex<HashMap<String, CancellationToken>>>,
+    tokens: Arc<Mutex<Tokens>>,
     idle: Arc<Mutex<Idle>>,
     room: Arc<Semaphore>,
     max: usize,
 }
+
+/// What withdraws the calls of a session.
+#[derive(Debug, Default)]
+struct Tokens {
+    /// Of those that have made one.
+    of: HashMap<String, CancellationToken>,
+    /// Those that ended before that, the latest of them: a first call may be on its way.
+    ended: VecDeque<String>,
+}
+
+/// How many of these are known.
+const MAX_ENDED: usize = 256;
 
 /// Sessions at once, and handlers of single requests. rmcp itself forgets a session only after its idle time.
 const MAX_SESSIONS: usize = 4_096;
@@ -80,9 +92,7 @@ impl Sessions {
     /// This session is over.
     pub fn end(&self, id: &str) {
         self.idle().end(id);
-        if let Some(token) = self.lock().remove(id) {
-            token.cancel();
-        }
+        self.lock().end(id);
     }
 
     fn at_most(max: usize, idle: usize) -> Self {
@@ -105,8 +115,30 @@ impl Sessions {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, CancellationToken>> {
+    fn lock(&self) -> MutexGuard<'_, Tokens> {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tokens {
+    fn begin(&mut self, id: &str) -> CancellationToken {
+        let token = CancellationToken::new();
+        if self.ended.iter().any(|ended| ended == id) {
+            token.cancel();
+        }
+        self.of.insert(id.to_owned(), token.clone());
+        token
+    }
+
+    fn end(&mut self, id: &str) {
+        if let Some(token) = self.of.remove(id) {
+            token.cancel();
+            return;
+        }
+        if self.ended.len() == MAX_ENDED {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(id.to_owned());
     }
 }
 
@@ -146,8 +178,7 @@ impl Session {
     /// The token that is cancelled when the client ends this session.
     pub fn token(&self, id: &str) -> CancellationToken {
         let (_, token) = self.named.get_or_init(|| {
-            let token = CancellationToken::new();
-            self.sessions.lock().insert(id.to_owned(), token.clone());
+            let token = self.sessions.lock().begin(id);
             (id.to_owned(), token)
         });
         token.clone()
@@ -157,7 +188,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         if let Some((id, _)) = self.named.get() {
-            self.sessions.lock().remove(id);
+            self.sessions.lock().of.remove(id);
         }
     }
 }
@@ -177,13 +208,25 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_ends_before_its_first_call_has_that_one_cancelled_too() {
+        let sessions = Sessions::default();
+        let session = sessions.open().unwrap();
+        sessions.end("one");
+        assert!(session.token("one").is_cancelled());
+        for number in 0..2 * MAX_ENDED {
+            sessions.end(&number.to_string());
+        }
+        assert_eq!(sessions.lock().ended.len(), MAX_ENDED);
+    }
+
+    #[test]
     fn a_session_is_forgotten_with_its_handler_however_it_ended() {
         let sessions = Sessions::default();
         for number in 0..2 * MAX_SESSIONS {
             let session = sessions.open().unwrap();
             session.token(&number.to_string());
         }
-        assert!(sessions.lock().is_empty());
+        assert!(sessions.lock().of.is_empty());
         let open: Vec<_> = (0..MAX_SESSIONS)
             .map(|_| sessions.open().unwrap())
             .collect();

@@ -2,7 +2,6 @@
 
 /// What is known of the port's next owner.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "the rows of one table")]
 pub(in crate::server) enum Answered {
     /// Nobody has answered so far.
     NotYet,
@@ -14,7 +13,6 @@ pub(in crate::server) enum Answered {
 
 /// What an heir does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "the results of one table")]
 pub(in crate::server) enum Next {
     /// Accept on the sockets: the port is ours.
     Accept,

@@ -83,7 +83,8 @@ enum To {
 
 /// Who comes after an owner.
 enum Succession {
-    Ours(Taken),
+    /// We have the right.
+    Ours(Heir),
     /// Whether we stay its heir is said with it.
     Others(Step, Option<Heir>),
 }
@@ -207,8 +208,8 @@ impl Place {
             return Ok(to);
         }
         let (refused, mut step) = match inner.heir.take() {
-            Some(heir) => match self.succeed(heir).await? {
-                Succession::Ours(port) => return self.own(&mut inner, port),
+            Some(heir) => match self.succeed(heir).await {
+                Succession::Ours(heir) => return self.own(&mut inner, heir.take()?),
                 Succession::Others(step, heir) => {
                     inner.heir = heir;
                     (io::ErrorKind::AddrInUse.into(), step)
@@ -256,9 +257,9 @@ impl Place {
         }
     }
 
-    /// Takes the port over by the sockets of the owner that is gone, or finds who does. Where it is somebody else, or nobody
+    /// Finds whether we accept on the sockets of the owner that is gone, or who does. Where it is somebody else, or nobody
     /// who answers, the sockets are closed; the next owner gives us them again.
-    async fn succeed(&self, heir: Heir) -> io::Result<Succession> {
+    async fn succeed(&self, heir: Heir) -> Succession {
         let mut asked = pin!(self.ask());
         let mut answered = None;
         loop {
@@ -268,9 +269,9 @@ impl Place {
                 Some(_) => Answered::Other,
             };
             match (next(heir.is_ours(), answer), answered.take()) {
-                (Next::Accept, _) => return heir.take().map(Succession::Ours),
-                (Next::Relay, Some(step)) => return Ok(Succession::Others(step, Some(heir))),
-                (Next::LetGo, Some(step)) => return Ok(Succession::Others(step, None)),
+                (Next::Accept, _) => return Succession::Ours(heir),
+                (Next::Relay, Some(step)) => return Succession::Others(step, Some(heir)),
+                (Next::LetGo, Some(step)) => return Succession::Others(step, None),
                 _ => {}
             }
             tokio::select! {
