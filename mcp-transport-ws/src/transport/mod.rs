@@ -182,7 +182,7 @@ impl WsTransport {
     /// Text where it is that. The engine's own text would ask the same question, and cost a clone for when it is not.
     fn frame(&self, message: Message) -> Frame {
         let bytes = message.into_bytes();
-        let data = if self.binary || std::str::from_utf8(&bytes).is_err() {
+        let data = if self.binary || !is_text(&bytes) {
             Data::Binary
         } else {
             Data::Text
@@ -336,4 +336,9 @@ fn keep(place: &mut Option<Waker>, cx: &Context<'_>) {
         Some(waker) => waker.clone_from(cx.waker()),
         None => *place = Some(cx.waker().clone()),
     }
+}
+
+/// Nearly all of it is ASCII, which shows at a tenth of the cost.
+fn is_text(bytes: &[u8]) -> bool {
+    bytes.is_ascii() || std::str::from_utf8(bytes).is_ok()
 }
