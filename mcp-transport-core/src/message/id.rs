@@ -58,7 +58,12 @@ impl Id {
     }
 
     /// Reads a value that is JSON, without white space around it.
-    pub(super) fn from_value(json: &str) -> Option<Self> {
+    #[inline]
+    pub(super) fn from_value(json: &[u8]) -> Option<Self> {
+        if let Some(value) = short(json) {
+            return Some(Self::from(value));
+        }
+        let json = std::str::from_utf8(json).ok()?;
         match json.as_bytes().first()? {
             b'"' if !json.contains('\\') => Some(Self::from(json.trim_matches('"'))),
             b'-' | b'0'..=b'9' => Some(number(json)),
@@ -81,6 +86,18 @@ impl Id {
             _ => None,
         }
     }
+}
+
+/// A whole number as most peers count: digits that fit whatever they are.
+#[inline]
+fn short(json: &[u8]) -> Option<i64> {
+    if json.len() > 18 {
+        return None;
+    }
+    json.iter().try_fold(0, |value, byte| {
+        let is_digit = byte.is_ascii_digit();
+        is_digit.then(|| value * 10 + i64::from(byte - b'0'))
+    })
 }
 
 fn number(json: &str) -> Id {

@@ -11,14 +11,14 @@ pub use id::Id;
 use crate::error::{Error, ErrorKind};
 use bytes::Bytes;
 use envelope::{Envelope, Name};
+use once_cell::race::OnceBox;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
 
 /// One message, as bytes that stay as they came.
 ///
-/// Cloning counts a reference. Making one never fails and reads nothing: the envelope (method and
+/// Cloning counts a reference to the bytes. Making one never fails and reads nothing: the envelope (method and
 /// id, not the body) is parsed at the first question, once. What is no JSON-RPC message is
 /// [`Kind::Opaque`] and says why; an MCP edge answers that [`Defect`], a host dialect that is not
 /// JSON-RPC ignores it.
@@ -35,7 +35,8 @@ use std::sync::{Arc, OnceLock};
 pub struct Message {
     bytes: Bytes,
     /// Beside the message, so that one whose envelope nobody reads is small, and is moved cheaply.
-    envelope: OnceLock<Arc<Envelope>>,
+    /// Of two threads that ask first both may read it; one of them keeps what it found.
+    envelope: OnceBox<Envelope>,
 }
 
 /// What a message is.
@@ -130,7 +131,7 @@ impl Message {
     fn skipped(defect: Defect) -> Self {
         Self {
             bytes: Bytes::new(),
-            envelope: OnceLock::from(Arc::new(Envelope::Opaque(defect))),
+            envelope: OnceBox::with_value(Box::new(Envelope::Opaque(defect))),
         }
     }
 
@@ -223,7 +224,7 @@ impl Message {
 
     fn envelope(&self) -> &Envelope {
         self.envelope
-            .get_or_init(|| Arc::new(Envelope::of(&self.bytes)))
+            .get_or_init(|| Box::new(Envelope::of(&self.bytes)))
     }
 
     fn name<'a>(&'a self, name: &'a Name) -> &'a str {
@@ -305,7 +306,7 @@ impl From<Bytes> for Message {
     fn from(bytes: Bytes) -> Self {
         Self {
             bytes,
-            envelope: OnceLock::new(),
+            envelope: OnceBox::new(),
         }
     }
 }
