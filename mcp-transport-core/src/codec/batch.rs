@@ -3,7 +3,8 @@
 use super::length_prefixed::{HEADER, LengthPrefixed};
 use crate::error::Error;
 use crate::message::Message;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
+use std::ops::Range;
 use tokio_util::codec::Decoder;
 
 /// [`LengthPrefixed`], read in batches: what arrived together is one item, at a fraction of the cost
@@ -43,11 +44,12 @@ impl Decoder for Batches {
     type Error = Error;
 
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Batch>, Error> {
-        let (end, stopped) = self.frames.whole(src);
+        let mut sizes = Vec::new();
+        let (end, stopped) = self.frames.whole(src, &mut sizes);
         // What is wrong comes after what is whole: it is found again next time.
         if end > 0 {
             let bytes = src.split_to(end).freeze();
-            return Ok(Some(Batch { bytes }));
+            return Ok(Some(Batch { bytes, sizes }));
         }
         stopped?;
         self.frames.make_room(src);
@@ -62,36 +64,36 @@ impl Decoder for Batches {
     }
 }
 
-/// Whole frames that arrived together: one at least, unless they are heartbeats. Cloning counts a
-/// reference.
+/// Whole frames that arrived together: one at least, unless they are heartbeats.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// With their headers, all checked.
     bytes: Bytes,
+    /// Of the payloads, each of which is all there. They stand in the headers, too; but there one is
+    /// only found once the one before has been read, which takes longer than all the rest.
+    sizes: Vec<usize>,
 }
 
 impl Batch {
     /// The payloads.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let mut rest = &self.bytes[..];
-        let frames = std::iter::from_fn(move || {
-            let (header, after) = rest.split_first_chunk::<HEADER>()?;
-            // Checked when it was read: it is all there.
-            let (payload, after) = after.split_at(u64::from_be_bytes(*header) as usize);
-            rest = after;
-            Some(payload)
-        });
-        frames.filter(|payload| !payload.is_empty())
+        self.places().map(|place| &self.bytes[place])
     }
 
     /// The messages; each keeps the whole batch in memory.
     pub fn messages(&self) -> impl Iterator<Item = Message> {
-        let mut rest = self.bytes.clone();
-        let frames = std::iter::from_fn(move || {
-            let size = rest.try_get_u64().ok()?;
-            Some(rest.split_to(size as usize))
+        self.places()
+            .map(|place| Message::from(self.bytes.slice(place)))
+    }
+
+    /// Where the payloads are, but for heartbeats.
+    fn places(&self) -> impl Iterator<Item = Range<usize>> {
+        let mut end = 0;
+        let places = self.sizes.iter().map(move |size| {
+            let start = end + HEADER;
+            end = start + size;
+            start..end
         });
-        let whole = frames.filter(|payload| !payload.is_empty());
-        whole.map(Message::from)
+        places.filter(|place| !place.is_empty())
     }
 }

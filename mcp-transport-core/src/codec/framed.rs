@@ -16,14 +16,15 @@ pin_project! {
     /// A transport over a stream of bytes; made by [`framed`].
     ///
     /// Both halves are cancel safe: a torn message stays in the buffer until its rest arrives. While
-    /// nothing is under way it has no buffer to read into; a message keeps the piece in memory that
-    /// it was read with, up to 64 KiB or its own size.
+    /// nothing is under way it has no buffer to read into; a message of more than 1 KiB keeps the
+    /// piece in memory that it was read with, up to 64 KiB or its own size.
     #[project = Projected]
     pub struct Framed<IO, C> {
         #[pin]
         io: IO,
         codec: C,
         read: BytesMut,
+        room: usize,
         reading: Reading,
         write: Outgoing,
     }
@@ -47,8 +48,8 @@ const FIRST_READ: usize = 8 * 1024;
 const READ: usize = 64 * 1024;
 
 /// Bytes that may wait in the write buffer before a sender has to wait: small frames travel
-/// together.
-const WRITE_BOUNDARY: usize = 64 * 1024;
+/// together, and the peer reads the ones while the next are being made.
+const WRITE_BOUNDARY: usize = 32 * 1024;
 
 /// Makes a transport of a stream of bytes and a codec.
 ///
@@ -73,6 +74,7 @@ where
         io,
         codec,
         read: BytesMut::new(),
+        room: FIRST_READ,
         reading: Reading::More,
         write: Outgoing::default(),
     }
@@ -142,10 +144,15 @@ where
                 }
             }
             *this.reading = Reading::More;
-            make_room(this.read);
+            make_room(this.read, *this.room);
+            let spare = this.read.capacity() - this.read.len();
             *this.reading = match poll_read_buf(this.io.as_mut(), cx, this.read) {
                 Poll::Ready(Ok(0)) => Reading::Ended,
-                Poll::Ready(Ok(_)) => Reading::Buffer,
+                Poll::Ready(Ok(count)) => {
+                    // What was filled to the last byte has probably more to come.
+                    *this.room = if count == spare { READ } else { *this.room };
+                    Reading::Buffer
+                }
                 Poll::Ready(Err(error)) => {
                     *this.reading = Reading::Over;
                     return Poll::Ready(Some(Err(error.into())));
@@ -154,6 +161,7 @@ where
                     // Who waits keeps no room: most connections wait most of the time.
                     if this.read.is_empty() {
                         *this.read = BytesMut::new();
+                        *this.room = FIRST_READ;
                     }
                     return Poll::Pending;
                 }
@@ -162,18 +170,12 @@ where
     }
 }
 
-/// Room to read into. The start of a large message is never moved for it: its codec has made room
-/// for the rest, or for a good part of it.
-fn make_room(read: &mut BytesMut) {
+/// Room to read into, so much with what is there. The start of a large message is never moved for
+/// it: its codec has made room for the rest, or for a good part of it.
+fn make_room(read: &mut BytesMut, room: usize) {
     let spare = read.capacity() - read.len();
-    if spare == 0 || (spare < FIRST_READ && read.len() < READ) {
-        // What was filled to the last byte has probably more to come.
-        let more = if read.capacity() == 0 {
-            FIRST_READ
-        } else {
-            READ
-        };
-        read.reserve(more);
+    if spare == 0 || (spare < FIRST_READ && read.len() < room) {
+        read.reserve(room);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Eight bytes of length, then the payload: the Unity plugin's bridge.
 
-use super::{Codec, MAX_MESSAGE, Outgoing};
+use super::{Codec, MAX_MESSAGE, Outgoing, take};
 use crate::error::{Error, ErrorKind};
 use crate::message::Message;
 use bytes::{Buf, BufMut, BytesMut};
@@ -45,11 +45,14 @@ impl LengthPrefixed {
     fn checked(&self, size: u64) -> Result<usize, Error> {
         match usize::try_from(size) {
             Ok(size) if size <= self.limit => Ok(size),
-            _ => Err(Error::new(ErrorKind::TooLarge {
-                limit: self.limit as u64,
-                size,
-            })),
+            _ => Err(self.too_large(size)),
         }
+    }
+
+    #[cold]
+    fn too_large(&self, size: u64) -> Error {
+        let limit = self.limit as u64;
+        Error::new(ErrorKind::TooLarge { limit, size })
     }
 
     /// One more frame without a payload.
@@ -62,22 +65,26 @@ impl LengthPrefixed {
         Ok(())
     }
 
-    /// How many bytes at the start are whole frames, and whether more may come.
-    pub(super) fn whole(&mut self, src: &BytesMut) -> (usize, Result<(), Error>) {
+    /// How many bytes at the start are whole frames, and whether more may come. The sizes of their
+    /// payloads go to a list.
+    pub(super) fn whole(
+        &mut self,
+        src: &BytesMut,
+        sizes: &mut Vec<usize>,
+    ) -> (usize, Result<(), Error>) {
         let mut end = 0;
         while let Some(header) = src[end..].first_chunk::<HEADER>() {
             let size = match self.checked(u64::from_be_bytes(*header)) {
-                Ok(0) => match self.zero() {
-                    Ok(()) => 0,
-                    Err(error) => return (end, Err(error)),
-                },
                 Ok(size) if src.len() - end - HEADER < size => break,
-                Ok(size) => {
-                    self.zeros = 0;
-                    size
-                }
+                Ok(size) => size,
                 Err(error) => return (end, Err(error)),
             };
+            if size > 0 {
+                self.zeros = 0;
+            } else if let Err(error) = self.zero() {
+                return (end, Err(error));
+            }
+            sizes.push(size);
             end += HEADER + size;
         }
         (end, Ok(()))
@@ -117,9 +124,8 @@ impl Decoder for LengthPrefixed {
             }
             if size > 0 {
                 self.zeros = 0;
-                let mut frame = src.split_to(HEADER + size).freeze();
-                frame.advance(HEADER);
-                return Ok(Some(Message::from(frame)));
+                src.advance(HEADER);
+                return Ok(Some(Message::from(take(src, size))));
             }
             self.zero()?;
             src.advance(HEADER);
@@ -150,11 +156,11 @@ impl Encoder<Message> for LengthPrefixed {
 }
 
 impl Codec for LengthPrefixed {
+    #[inline]
     fn put(&mut self, message: &Message, out: &mut Outgoing) -> Result<(), Error> {
         let bytes = message.as_bytes();
         if self.checked(bytes.len() as u64)? > 0 {
-            out.copy(&(bytes.len() as u64).to_be_bytes());
-            out.put(bytes);
+            out.put_headed(&(bytes.len() as u64).to_be_bytes(), bytes);
         }
         Ok(())
     }

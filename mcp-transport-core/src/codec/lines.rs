@@ -1,6 +1,6 @@
 //! Newline-delimited JSON, as MCP's stdio transport has it.
 
-use super::{Codec, MAX_MESSAGE, Outgoing};
+use super::{Codec, MAX_MESSAGE, Outgoing, take};
 use crate::error::{Error, ErrorKind};
 use crate::message::Message;
 use crate::message::scan::{Found, IdScanner};
@@ -27,7 +27,7 @@ pub struct Lines {
     limit: usize,
     /// How much of the buffer holds no line end.
     searched: usize,
-    skipping: Option<Skip>,
+    skipping: Option<Box<Skip>>,
     started: bool,
 }
 
@@ -58,6 +58,7 @@ impl Lines {
         }
     }
 
+    #[inline]
     fn line(&mut self, mut line: Bytes) -> Option<Message> {
         if let Some(mut skip) = self.skipping.take() {
             skip.push(&line);
@@ -73,7 +74,8 @@ impl Lines {
             return Some(skip.finish(self.limit));
         }
         line.truncate(end);
-        (!line.trim_ascii().is_empty()).then(|| Message::from(line))
+        let is_blank = line.iter().all(u8::is_ascii_whitespace);
+        (!is_blank).then(|| Message::from(line))
     }
 
     /// Lets the start of a line that is already too long pass by.
@@ -128,10 +130,11 @@ impl Decoder for Lines {
     type Item = Message;
     type Error = Error;
 
+    #[inline]
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Message>, Error> {
         while let Some(end) = memchr::memchr(b'\n', &src[self.searched..]) {
-            let mut line = src.split_to(self.searched + end + 1).freeze();
-            line.truncate(line.len() - 1);
+            let line = take(src, self.searched + end);
+            src.advance(1);
             self.searched = 0;
             if let Some(message) = self.line(line) {
                 return Ok(Some(message));

@@ -22,6 +22,7 @@ pub use outgoing::Outgoing;
 
 use crate::error::Error;
 use crate::message::Message;
+use bytes::{Buf, Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
 /// Bytes to messages, and messages to bytes.
@@ -41,3 +42,19 @@ pub trait Codec: Decoder<Item = Message, Error = Error> + Encoder<Message, Error
 
 /// The longest message, in bytes, where nothing else is said: 64 MiB.
 pub const MAX_MESSAGE: usize = 64 * 1024 * 1024;
+
+/// Up to here a message is copied out of the buffer that it was read with: that costs less than to
+/// count references to the buffer, which can then be filled again, and nobody who keeps a small
+/// message keeps a large buffer with it.
+const SMALL: usize = 1024;
+
+/// Takes a message's bytes off the start of a buffer.
+#[inline]
+fn take(src: &mut BytesMut, size: usize) -> Bytes {
+    if size > SMALL {
+        return src.split_to(size).freeze();
+    }
+    let bytes = Bytes::copy_from_slice(&src[..size]);
+    src.advance(size);
+    bytes
+}

@@ -54,6 +54,29 @@ impl Outgoing {
         self.push(bytes.clone());
     }
 
+    /// Adds a copy of the first, and the second as [`put`](Self::put) does: a head and what it is
+    /// for.
+    ///
+    /// ```
+    /// use bytes::{Buf, Bytes};
+    /// use mcp_transport_core::codec::Outgoing;
+    ///
+    /// let mut out = Outgoing::default();
+    /// out.put_headed(&2_u16.to_be_bytes(), &Bytes::from_static(b"hi"));
+    /// assert_eq!(out.chunk(), b"\0\x02hi");
+    /// ```
+    #[inline]
+    pub fn put_headed(&mut self, head: &[u8], bytes: &Bytes) {
+        if bytes.len() < LARGE {
+            self.room(head.len() + bytes.len());
+            self.tail.extend_from_slice(head);
+            self.tail.extend_from_slice(bytes);
+        } else {
+            self.copy(head);
+            self.put(bytes);
+        }
+    }
+
     /// What goes last: to write there by other means.
     pub fn tail(&mut self) -> &mut BytesMut {
         &mut self.tail
@@ -63,8 +86,13 @@ impl Outgoing {
     #[inline]
     fn room(&mut self, more: usize) {
         if self.tail.capacity() - self.tail.len() < more {
-            self.tail.reserve(more.max(ROOM));
+            self.grow(more);
         }
+    }
+
+    #[cold]
+    fn grow(&mut self, more: usize) {
+        self.tail.reserve(more.max(ROOM));
     }
 
     fn push(&mut self, piece: Bytes) {
