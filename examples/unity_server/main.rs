@@ -4,10 +4,11 @@
 
 use clap::Parser;
 use examples::server::flags::{Environment, Flags, Note, hint, settle, stdin_is_pipe};
-use examples::server::{PidFile, run};
-use std::io::IsTerminal;
+use examples::server::{PidFile, offer, run};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
+use tokio::runtime::{Builder, Runtime};
 
 /// As clap ends a program whose command line it does not understand.
 const USAGE: u8 = 2;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         }
         std::process::exit(error.exit_code());
     });
+    prepare_tools();
     start_log();
     let environment = Environment::of(std::env::vars_os());
     let settings = match settle(flags, &environment, stdin_is_pipe()) {
@@ -40,7 +42,7 @@ fn main() -> ExitCode {
             Note::Warning(text) => tracing::warn!("{text}"),
         }
     }
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = match runtime(settings.options.hosted.is_some()) {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("unity_server: cannot start: {error}");
@@ -60,13 +62,32 @@ fn main() -> ExitCode {
     }
 }
 
+/// Threads for the calls of one machine. Its editors answer one call at a time, and each thread has memory of its own.
+const THREADS: usize = 2;
+
+/// Many users have all processors.
+fn runtime(has_users: bool) -> io::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    if !has_users {
+        builder.worker_threads(THREADS);
+    }
+    builder.enable_all().build()
+}
+
+/// Making the list of tools takes as long as all the rest of the start. Meanwhile the rest can go on.
+fn prepare_tools() {
+    let thread = std::thread::Builder::new().name("tools".to_owned());
+    // Without it whoever asks first waits.
+    let _ = thread.spawn(offer::tools);
+}
+
 fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| "info,rmcp=warn".into());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
         .init();
 }
 
