@@ -114,7 +114,7 @@ impl Calls {
 
     /// The call's last event.
     fn over(&self, hash: &str, command: &str, event: Event) -> Result<Value, End> {
-        let editor = self.editor(hash);
+        let editor = || self.editor(hash);
         match event {
             Event::Answered(envelope) => {
                 in_time(&envelope).map_err(End::of)?;
@@ -125,12 +125,12 @@ impl Calls {
                     now(),
                     &lost,
                     command,
-                    editor.as_ref(),
+                    editor().as_ref(),
                     (self.port)().as_ref(),
                 ),
                 why: Some(lost.why),
             }),
-            Event::Stuck => Err(End::of(diagnose::stuck(now(), command, editor.as_ref()))),
+            Event::Stuck => Err(End::of(diagnose::stuck(now(), command, editor().as_ref()))),
         }
     }
 
