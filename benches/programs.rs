@@ -6,7 +6,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Builds our own programs, as they are released. Cargo does nothing where they are up to date.
+/// Our own programs are built as this one was: as they are released, if anything is to be measured.
+const PROFILE: &str = match cfg!(debug_assertions) {
+    true => "debug",
+    false => "release",
+};
+
+/// Builds our own programs. Cargo does nothing where they are up to date.
 ///
 /// # Errors
 /// If that fails.
@@ -15,7 +21,8 @@ pub fn build() -> io::Result<()> {
     let mut command = Command::new(cargo);
     command
         .current_dir(root())
-        .args(["build", "--quiet", "--release"])
+        .args(["build", "--quiet"])
+        .args((PROFILE == "release").then_some("--release"))
         .args(["-p", "examples", "-p", "mcp-transport-broker"])
         .args(["--features", "mcp-transport-broker/cli"])
         .args(["--example", "unity_server", "--example", "unity_editor"])
@@ -33,8 +40,8 @@ pub fn build() -> io::Result<()> {
 ///
 /// # Errors
 /// If it was not built.
-pub fn release(name: &str) -> io::Result<PathBuf> {
-    let path = target().join("release").join(name);
+pub fn ours(name: &str) -> io::Result<PathBuf> {
+    let path = target().join(PROFILE).join(name);
     if !path.exists() {
         let text = format!("{} is missing: leave out --no-build", path.display());
         return Err(io::Error::new(io::ErrorKind::NotFound, text));
@@ -47,7 +54,7 @@ pub fn release(name: &str) -> io::Result<PathBuf> {
 /// # Errors
 /// If it cannot be started.
 pub fn unity_server(port: u16, folder: &Path) -> io::Result<Process> {
-    let mut command = Command::new(release("examples/unity_server")?);
+    let mut command = Command::new(ours("examples/unity_server")?);
     command
         .args(["--transport", "http", "--http-url"])
         .arg(format!("http://127.0.0.1:{port}"))
@@ -61,7 +68,7 @@ pub fn unity_server(port: u16, folder: &Path) -> io::Result<Process> {
 /// # Errors
 /// If it cannot be started.
 pub fn unity_editor(port: u16, log: &Path) -> io::Result<Process> {
-    let mut command = Command::new(release("examples/unity_editor")?);
+    let mut command = Command::new(ours("examples/unity_editor")?);
     command
         .arg("--server")
         .arg(format!("ws://127.0.0.1:{port}/hub/plugin"));

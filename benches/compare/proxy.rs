@@ -109,7 +109,7 @@ fn pass(process: &Process, behind: &Process, port: u16, connections: usize) -> i
 /// `mcp-broker` with one dialect.
 fn broker(dialect: &str, folder: &Path) -> io::Result<(Process, u16)> {
     let port = free_port()?;
-    let mut command = Command::new(programs::release("mcp-broker")?);
+    let mut command = Command::new(programs::ours("mcp-broker")?);
     command
         .args(["--port", &port.to_string(), "--dialect", dialect])
         .arg("--state-dir")
