@@ -45,9 +45,8 @@ impl Role {
     pub(crate) fn play(self) -> Result<(), Box<dyn Error>> {
         let port = match self {
             Self::StdioOurs | Self::StdioRmcp => {
-                // As rmcp's examples have it.
-                let runtime = tokio::runtime::Runtime::new()?;
-                return runtime.block_on(stdio::serve(matches!(self, Self::StdioOurs)));
+                // A server with one client has nothing to do for a second thread.
+                return benches::runtime().block_on(stdio::serve(matches!(self, Self::StdioOurs)));
             }
             Self::Echo => peers::direct().port,
             Self::Host { broker } => {
