@@ -4,7 +4,7 @@ use super::Broker;
 use super::calls::{self, Stage};
 use super::seat::Own;
 use super::types::{ClientId, Item, Lease, Output, Pushed, Ticket};
-use mcp_transport_core::delivery::{Answer, Link, Op};
+use mcp_transport_core::delivery::{Answer, Op};
 use mcp_transport_core::{Kind, Message};
 use std::time::Instant;
 
@@ -188,16 +188,12 @@ impl Broker {
         let is_held_back = call.is_some_and(|call| call.stage == Stage::Staged);
         let own = seat.lease.0;
         let current = (!is_held_back).then_some(own);
-        let links = Vec::<Link>::from_iter(current.into_iter().chain(seat.formers.iter().copied()));
-        for link in links {
-            if self.delivery.complete(link, op) != Answer::Stray {
-                if is_held_back {
-                    self.withdraw(ticket);
-                }
-                return Some(link == own);
-            }
+        let mut links = current.into_iter().chain(seat.formers.iter().copied());
+        let link = links.find(|link| self.delivery.complete(*link, op) != Answer::Stray)?;
+        if is_held_back {
+            self.withdraw(ticket);
         }
-        None
+        Some(link == own)
     }
 
     /// A subscription is acknowledged once: a host that takes it over says it again, and its client

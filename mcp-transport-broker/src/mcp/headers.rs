@@ -1,26 +1,31 @@
 //! What a modern request says twice: in its body, and in headers that may not differ.
 
 use super::head::{Field, Head};
+use super::params::Params;
 use super::refusal::Refusal;
 use super::tools::ToolHeaders;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use mcp_transport_core::Message;
-use serde::Deserialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// Compares `Mcp-Method`, `Mcp-Name` and `Mcp-Param-*` with the body.
 pub(super) fn check(
     head: &Head<'_>,
     message: &Message,
+    params: &Params<'_>,
     tools: &ToolHeaders,
 ) -> Result<(), Refusal> {
-    compare(head, message, tools).map_err(|text| Refusal::mismatch(message.id(), &text))
+    compare(head, message, params, tools).map_err(|text| Refusal::mismatch(message.id(), &text))
 }
 
-fn compare(head: &Head<'_>, message: &Message, tools: &ToolHeaders) -> Result<(), String> {
+fn compare(
+    head: &Head<'_>,
+    message: &Message,
+    params: &Params<'_>,
+    tools: &ToolHeaders,
+) -> Result<(), String> {
     let method = message.method().unwrap_or_default();
     match value("Mcp-Method", head.method)? {
         Some(said) if said == method => {}
@@ -30,7 +35,6 @@ fn compare(head: &Head<'_>, message: &Message, tools: &ToolHeaders) -> Result<()
     let Some(member) = named_by(method) else {
         return Ok(());
     };
-    let params = Params::of(message);
     let named = params.text(member);
     match (value("Mcp-Name", head.name)?.map(decode), &named) {
         (None, None) => {}
@@ -46,7 +50,7 @@ fn compare(head: &Head<'_>, message: &Message, tools: &ToolHeaders) -> Result<()
         (None, Some(_)) => return Err(format!("{method} goes with an Mcp-Name header")),
     }
     match (method, named) {
-        ("tools/call", Some(tool)) => compare_params(head, &tool, &params, tools),
+        ("tools/call", Some(tool)) => compare_params(head, &tool, params, tools),
         _ => Ok(()),
     }
 }
@@ -131,40 +135,4 @@ fn primitive(value: &Value) -> Option<String> {
 
 fn differs(header: &str, said: &str, body: &str) -> String {
     format!("the {header} header says {said}, the body says {body}")
-}
-
-#[derive(Default, Deserialize)]
-struct Params<'a> {
-    #[serde(borrow, default)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    uri: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "taskId")]
-    task: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    arguments: Option<&'a RawValue>,
-}
-
-impl<'a> Params<'a> {
-    fn of(message: &'a Message) -> Self {
-        message
-            .params()
-            .and_then(|params| serde_json::from_str(params).ok())
-            .unwrap_or_default()
-    }
-
-    fn text(&self, member: &str) -> Option<String> {
-        let value = match member {
-            "name" => self.name,
-            "uri" => self.uri,
-            _ => self.task,
-        };
-        serde_json::from_str(value?.get()).ok()
-    }
-
-    fn arguments(&self) -> Value {
-        self.arguments
-            .and_then(|value| serde_json::from_str(value.get()).ok())
-            .unwrap_or_default()
-    }
 }

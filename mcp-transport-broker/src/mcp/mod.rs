@@ -22,6 +22,7 @@ mod cache;
 mod head;
 mod headers;
 mod method;
+mod params;
 mod post;
 mod refusal;
 pub mod sse;

@@ -2,6 +2,7 @@
 
 use super::head::{Field, Head};
 use super::headers;
+use super::params::{CAPABILITIES_KEY, Params, VERSION_KEY};
 use super::refusal::{
     HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, MISSING_CAPABILITY,
     Refusal, UNSUPPORTED_VERSION,
@@ -11,7 +12,6 @@ use super::version::{LEGACY, MODERN, is_legacy, modern};
 use crate::native::Era;
 use mcp_transport_core::{Id, Kind, Message};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 /// What a message that was posted means.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -62,13 +62,13 @@ pub fn post<'a>(
     if is_of_a_session(head) {
         return legacy(head, message);
     }
-    let said = Said::of(message);
     let modern_header = head.version().is_some_and(|version| version >= MODERN[0]);
     match message.kind() {
         Kind::Request { method, .. } => {
             let discovers = method == "server/discover";
-            if said.version.is_some() || modern_header || discovers {
-                return modern_request(head, message, &said, tools);
+            let params = Params::of(message);
+            if params.version.is_some() || modern_header || discovers {
+                return modern_request(head, message, &params, tools);
             }
             if method == "initialize" {
                 return initialize(head, message);
@@ -76,7 +76,7 @@ pub fn post<'a>(
             legacy(head, message)
         }
         Kind::Notification { .. } if modern_header => {
-            headers::check(head, message, tools)?;
+            headers::check(head, message, &Params::of(message), tools)?;
             Ok(Post::Aside)
         }
         Kind::Response { .. } if modern_header => {
@@ -166,13 +166,13 @@ fn legacy<'a>(head: &Head<'a>, message: &Message) -> Result<Post<'a>, Refusal> {
 fn modern_request(
     head: &Head<'_>,
     message: &Message,
-    said: &Said,
+    params: &Params<'_>,
     tools: &ToolHeaders,
 ) -> Result<Post<'static>, Refusal> {
     let id = message.id();
-    let version = match &said.version {
-        Some(version) if said.capabilities => version,
-        _ => return Err(meta_missing(id, said)),
+    let version = match &params.version {
+        Some(version) if params.capabilities => version.as_ref(),
+        _ => return Err(meta_missing(id, params)),
     };
     match head.version() {
         Some(header) if header == version => {}
@@ -189,7 +189,7 @@ fn modern_request(
     let Some(version) = modern(version) else {
         return Err(version_unsupported(id, version));
     };
-    headers::check(head, message, tools)?;
+    headers::check(head, message, params, tools)?;
     let method = message.method().unwrap_or_default();
     if REMOVED.contains(&method) {
         let text = format!("{method} left MCP in {version}");
@@ -207,12 +207,12 @@ const REMOVED: [&str; 5] = [
     "resources/unsubscribe",
 ];
 
-fn meta_missing(id: Option<&Id>, said: &Said) -> Refusal {
+fn meta_missing(id: Option<&Id>, params: &Params<'_>) -> Refusal {
     let mut missing = Vec::new();
-    if said.version.is_none() {
+    if params.version.is_none() {
         missing.push(VERSION_KEY);
     }
-    if !said.capabilities {
+    if !params.capabilities {
         missing.push(CAPABILITIES_KEY);
     }
     let text = format!("the request's _meta lacks {}", missing.join(" and "));
@@ -231,46 +231,6 @@ fn version_unsupported(id: Option<&Id>, requested: &str) -> Refusal {
     };
     let text = format!("requests of version {requested} are not understood here");
     Refusal::with_data(400, id, UNSUPPORTED_VERSION, &text, Some(data))
-}
-
-const VERSION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
-const CAPABILITIES_KEY: &str = "io.modelcontextprotocol/clientCapabilities";
-
-/// What `_meta` says about the request.
-#[derive(Debug, Default)]
-struct Said {
-    version: Option<String>,
-    capabilities: bool,
-}
-
-impl Said {
-    fn of(message: &Message) -> Self {
-        #[derive(Deserialize)]
-        struct Params<'a> {
-            #[serde(borrow, rename = "_meta")]
-            meta: Option<&'a RawValue>,
-        }
-        #[derive(Deserialize)]
-        struct Meta<'a> {
-            #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
-            version: Option<&'a RawValue>,
-            #[serde(borrow, rename = "io.modelcontextprotocol/clientCapabilities")]
-            capabilities: Option<&'a RawValue>,
-        }
-        let meta = message
-            .params()
-            .and_then(|params| serde_json::from_str::<Params<'_>>(params).ok())
-            .and_then(|params| params.meta)
-            .and_then(|meta| serde_json::from_str::<Meta<'_>>(meta.get()).ok());
-        meta.map_or_else(Self::default, |meta| Self {
-            version: meta
-                .version
-                .and_then(|value| serde_json::from_str(value.get()).ok()),
-            capabilities: meta
-                .capabilities
-                .is_some_and(|value| value.get().starts_with('{')),
-        })
-    }
 }
 
 #[derive(Deserialize)]

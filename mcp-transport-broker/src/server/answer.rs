@@ -22,7 +22,7 @@ pub(crate) fn empty(status: StatusCode) -> Answer {
 }
 
 pub(crate) fn json(status: u16, body: impl Into<Bytes>) -> Answer {
-    with_type(json_reply(status, Reply::full(body)), JSON)
+    json_reply(status, Reply::full(body))
 }
 
 pub(super) fn json_reply(status: u16, body: Reply) -> Answer {

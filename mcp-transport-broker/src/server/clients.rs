@@ -22,20 +22,15 @@ pub(super) async fn post(
     head: &Parts,
     message: Message,
 ) -> Answer {
-    let head = read(head);
-    let tools = match head.version() {
-        // Only the modern era has such headers.
-        Some(version) if version >= mcp::MODERN[0] => shared.hub().tools(),
-        _ => Arc::default(),
-    };
-    let what = match mcp::post(&head, &message, &tools) {
-        Ok(what) => what,
+    let (what, accept) = match understand(shared, head, &message) {
+        Ok(understood) => understood,
         Err(refusal) => return answer::client(refusal),
     };
-    let accept = head.accept();
     match what {
         Post::Aside => answer::empty(StatusCode::ACCEPTED),
-        Post::Initialize { version } => initialize(shared, conn, version, message, accept).await,
+        Post::Initialize { version } => {
+            Box::pin(initialize(shared, conn, version, message, accept)).await
+        }
         Post::Legacy { session, version } => {
             let Some(client) = shared.hub().session(session) else {
                 return answer::client(mcp::Refusal::session_over(message.id()));
@@ -53,6 +48,20 @@ pub(super) async fn post(
             Err(refusal) => refused(&refusal, Some(&message)),
         },
     }
+}
+
+fn understand<'a>(
+    shared: &Shared,
+    head: &'a Parts,
+    message: &Message,
+) -> Result<(Post<'a>, Accept), mcp::Refusal> {
+    let head = read(head);
+    let tools = match head.version() {
+        // Only the modern era has such headers.
+        Some(version) if version >= mcp::MODERN[0] => shared.hub().tools(),
+        _ => Arc::default(),
+    };
+    Ok((mcp::post(&head, message, &tools)?, head.accept()))
 }
 
 /// GET and DELETE, and what there is not.
@@ -136,7 +145,7 @@ async fn ask(
         .hub()
         .ask(conn, client, message, Ask::default(), form)
     {
-        Ok(asked) => waiting::answer(asked, form, times(shared)).await,
+        Ok(asked) => waiting::answer(conn, asked, form, times(shared)).await,
         Err(refusal) => {
             let answer = refusal.to_answer(id.as_ref());
             with_retry(&refusal, answer::message(refusal.status(), answer))

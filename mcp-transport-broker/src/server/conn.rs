@@ -11,7 +11,10 @@ use crate::broker::{ClientId, Lease};
 use crate::native::{Era, Meet};
 use mcp_transport_core::guard::HEAD_TIMEOUT;
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -38,6 +41,8 @@ struct State {
     phase: Phase,
     /// The socket takes nothing since then.
     blocked: Option<Instant>,
+    /// What is being answered waits for something.
+    waits: Option<Waits>,
     /// A modern client's lane.
     lane: Option<(ClientId, &'static str)>,
     /// The lease that it last spoke for.
@@ -61,15 +66,44 @@ enum Phase {
     Answered,
 }
 
+/// For how long something is waited for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Waits {
+    Until(Instant),
+    /// It has taken too long.
+    Over,
+}
+
 /// What to do about a connection that does nothing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Check {
-    /// Nothing, until then; or at all.
-    Wait(Option<Instant>),
+    /// Nothing, until it is [due](Conn::due).
+    Wait,
+    /// What is being answered has waited for long enough: ask it.
+    Ask,
     /// It has been quiet for a while: give its buffers back.
     Settle,
     /// Close it.
     Close(&'static str),
+}
+
+impl State {
+    fn due(&self) -> Option<Instant> {
+        let phase = match self.phase {
+            Phase::Idle(since) => Some(since + SETTLED),
+            Phase::Head(since) => Some(since + HEAD_TIMEOUT),
+            Phase::Busy | Phase::Answered => None,
+        };
+        let waits = match self.waits {
+            Some(Waits::Until(at)) => Some(at),
+            _ => None,
+        };
+        [phase, self.stalled(), waits].into_iter().flatten().min()
+    }
+
+    fn stalled(&self) -> Option<Instant> {
+        self.blocked.map(|since| since + STALLED)
+    }
 }
 
 impl Conn {
@@ -79,6 +113,7 @@ impl Conn {
             state: Mutex::new(State {
                 phase: Phase::Head(Instant::now()),
                 blocked: None,
+                waits: None,
                 lane: None,
                 lease: None,
                 handed: None,
@@ -107,6 +142,32 @@ impl Conn {
         }
     }
 
+    /// Waits for something while a request is answered, and until `at` at most; `None`: it has not
+    /// come.
+    ///
+    /// A connection has one timer for whatever it waits for, which is hardly ever set: one of its
+    /// own for each request would cost more than all else about the waiting.
+    ///
+    /// # Cancel safety
+    /// As `wait` has it.
+    pub(super) async fn until<F: Future>(&self, at: Instant, wait: F) -> Option<F::Output> {
+        let mut wait = pin!(wait);
+        self.lock().waits = Some(Waits::Until(at));
+        poll_fn(|cx| {
+            let polled = wait.as_mut().poll(cx).map(Some);
+            let mut state = self.lock();
+            match (polled, state.waits) {
+                (Poll::Pending, Some(Waits::Over)) => Poll::Ready(None),
+                (Poll::Pending, _) => Poll::Pending,
+                (ready, _) => {
+                    state.waits = None;
+                    ready
+                }
+            }
+        })
+        .await
+    }
+
     /// A head is complete.
     pub(super) fn begins(&self) {
         self.lock().phase = Phase::Busy;
@@ -114,7 +175,9 @@ impl Conn {
 
     /// The answer is with the writer, or will never be.
     pub(super) fn answered(&self) {
-        self.lock().phase = Phase::Answered;
+        let mut state = self.lock();
+        state.phase = Phase::Answered;
+        state.waits = None;
     }
 
     /// Everything is with the operating system.
@@ -154,22 +217,30 @@ impl Conn {
         self.lock().tunnel.take()
     }
 
-    /// What to do now.
+    /// When to [check](Self::check), if nothing happens until then. Reads no clock: it is asked
+    /// whenever the connection has done something.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.lock().due()
+    }
+
+    /// What to do now that something is due, or was when the timer was set.
     pub(super) fn check(&self) -> Check {
-        let (now, state) = (Instant::now(), self.lock());
-        let due = match state.phase {
-            Phase::Idle(since) if now >= since + SETTLED => return Check::Settle,
-            Phase::Idle(since) => Some(since + SETTLED),
-            Phase::Head(since) if now >= since + HEAD_TIMEOUT => {
-                return Check::Close("the head of a request did not come in time");
+        let (now, mut state) = (Instant::now(), self.lock());
+        if state.due().is_none_or(|due| due > now) {
+            return Check::Wait;
+        }
+        if state.stalled().is_some_and(|due| due <= now) {
+            return Check::Close("the reader has stalled");
+        }
+        if let Some(Waits::Until(at)) = state.waits {
+            if at <= now {
+                state.waits = Some(Waits::Over);
+                return Check::Ask;
             }
-            Phase::Head(since) => Some(since + HEAD_TIMEOUT),
-            Phase::Busy | Phase::Answered => None,
-        };
-        match state.blocked.map(|since| since + STALLED) {
-            Some(stalled) if now >= stalled => Check::Close("the reader has stalled"),
-            Some(stalled) => Check::Wait(Some(due.map_or(stalled, |due| due.min(stalled)))),
-            None => Check::Wait(due),
+        }
+        match state.phase {
+            Phase::Idle(_) => Check::Settle,
+            _ => Check::Close("the head of a request did not come in time"),
         }
     }
 

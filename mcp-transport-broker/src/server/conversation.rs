@@ -119,8 +119,7 @@ async fn serve(shared: &Arc<Shared>, conn: &Arc<Conn>, stream: TcpStream, early:
         let (shared, conn) = (shared.clone(), conn.clone());
         move |request| {
             conn.begins();
-            let answer = route::answer(shared.clone(), conn.clone(), request);
-            Box::pin(async move { Ok(answer.await) }) as Answering
+            Box::pin(route::answer(shared.clone(), conn.clone(), request)) as Answering
         }
     });
     let wire = Wire::new(stream, conn.clone(), early);
@@ -143,19 +142,23 @@ async fn serve(shared: &Arc<Shared>, conn: &Arc<Conn>, stream: TcpStream, early:
         if let Poll::Ready(ended) = http.poll_without_shutdown(cx) {
             return Poll::Ready(Ended::Http(ended));
         }
-        loop {
-            let due = match conn.check() {
-                Check::Wait(None) => return Poll::Pending,
-                Check::Wait(Some(due)) => due,
-                Check::Settle => return Poll::Ready(Ended::Settle),
-                Check::Close(why) => return Poll::Ready(Ended::Close(why)),
-            };
+        while let Some(due) = conn.due() {
             // A timer that is early only asks again: it need not be set for each request.
             if due < timer.deadline() || timer.is_elapsed() {
                 timer.as_mut().reset(due);
             }
             std::task::ready!(timer.as_mut().poll(cx));
+            match conn.check() {
+                Check::Wait => {}
+                Check::Ask => {
+                    cx.waker().wake_by_ref();
+                    break;
+                }
+                Check::Settle => return Poll::Ready(Ended::Settle),
+                Check::Close(why) => return Poll::Ready(Ended::Close(why)),
+            }
         }
+        Poll::Pending
     })
     .await;
     match ended {
@@ -211,5 +214,14 @@ mod tests {
         let stream = TcpStream::connect(("127.0.0.1", server.port())).await;
         let conversation = converse(server.shared.clone(), stream.expect("a connection"));
         assert!(size_of_val(&conversation) < 1024);
+    }
+
+    #[test]
+    fn a_request_that_waits_takes_less_than_a_kilobyte() {
+        fn made<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = made(route::answer);
+        assert!(size < 1024, "{size}");
     }
 }

@@ -185,7 +185,7 @@ impl Plane {
                     Some((number, flagged, streams, body))
                 }
                 Work::Refuse(ticket, answer) => {
-                    hub.answer(lease, ticket, answer);
+                    hub.act(|broker, now| broker.answer(now, lease, ticket, answer));
                     None
                 }
                 Work::Skip => None,

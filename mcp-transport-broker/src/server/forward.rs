@@ -44,7 +44,7 @@ pub(super) async fn post(
                 head_after: shared.config.head_after,
                 comment_every: shared.config.comment_every,
             };
-            waiting::answer(asked, form, times).await
+            waiting::answer(conn, asked, form, times).await
         }
         Ok(None) => answer::empty(StatusCode::ACCEPTED),
         Err(refusal) => {

@@ -5,17 +5,19 @@ use super::body::{EventStream, Reply};
 use super::hub::Asked;
 use super::items::{Push, Said};
 use super::route::{HostCall, Shared};
-use crate::broker::{Attachment, HandOver, Lease, Pushed, Ticket};
+use crate::broker::{Attachment, Broker, ClientId, HandOver, Lease, Pushed, Ticket};
 use crate::native::{
     Attach, Attached, BrokerInfo, Claim, Detach, DetachReason, Hello, LEASE_HEADER, NAME, PREFIX,
     PROTOCOL, Pull, Refused, Replace, Resumed, Word, proof,
 };
 use crate::run;
+use bytes::Bytes;
 use http::Method;
 use http::request::Parts;
+use mcp_transport_core::Message;
 use serde::Deserialize;
 use serde::Serialize;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The longest that a pull may wait: 30 s.
 const MAX_WAIT: Duration = Duration::from_secs(30);
@@ -186,10 +188,12 @@ fn attach(shared: &Shared, call: &HostCall) -> Result<Answer, Refused> {
 async fn push(call: &HostCall) -> Result<Answer, Refused> {
     let lease = lease(call)?;
     let push = parse::<Push<'_>>(call)?;
-    let mut stray = Vec::new();
-    for said in &push.items {
-        take(call, lease, said, &mut stray)?;
-    }
+    let heard = push.items.iter().map(|said| Heard::of(said, &call.body));
+    let heard = heard.collect::<Result<Vec<_>, _>>()?;
+    let stray = call.hub.act(|broker, now| {
+        let stray = |heard: Heard| heard.tell(broker, now, lease);
+        heard.into_iter().filter_map(stray).collect::<Vec<_>>()
+    });
     match push.pull {
         Some(pull) => hand_out(call, lease, &stray, pull).await,
         None => {
@@ -204,37 +208,54 @@ async fn push(call: &HostCall) -> Result<Answer, Refused> {
     }
 }
 
-fn take(
-    call: &HostCall,
-    lease: Lease,
-    said: &Said<'_>,
-    stray: &mut Vec<u64>,
-) -> Result<(), Refused> {
-    if let Some(ticket) = said.started {
-        call.hub.started(lease, Ticket::from(ticket));
+/// One item of a push, with its message cut out.
+struct Heard {
+    started: Option<Ticket>,
+    ticket: Option<Ticket>,
+    client: Option<ClientId>,
+    about: Option<Ticket>,
+    message: Option<Message>,
+    closed: bool,
+}
+
+impl Heard {
+    fn of(said: &Said<'_>, body: &Bytes) -> Result<Self, Refused> {
+        let client = said.client.as_deref().map(|client| {
+            client.parse().map_err(|error| {
+                let text = format!("{client} is no client: {error}");
+                Refused::new(Word::Malformed, text)
+            })
+        });
+        Ok(Self {
+            started: said.started.map(Ticket::from),
+            ticket: said.ticket.map(Ticket::from),
+            client: client.transpose()?,
+            about: said.about.map(Ticket::from),
+            message: said.message(body),
+            closed: said.closed,
+        })
     }
-    let message = said.message(&call.body);
-    if let (Some(ticket), Some(message)) = (said.ticket, message.clone()) {
-        if call.hub.answer(lease, Ticket::from(ticket), message) == Pushed::Stray {
-            stray.push(ticket);
+
+    /// Tells the broker. Returns the ticket of an answer that it has no use for.
+    fn tell(self, broker: &mut Broker, now: Instant, lease: Lease) -> Option<u64> {
+        if let Some(ticket) = self.started {
+            broker.started(lease, ticket);
         }
-        return Ok(());
+        match (self.ticket, self.client, self.message) {
+            (Some(ticket), _, Some(message)) => {
+                let pushed = broker.answer(now, lease, ticket, message);
+                return (pushed == Pushed::Stray).then_some(ticket.get());
+            }
+            (_, Some(client), Some(message)) => {
+                broker.say(now, lease, client, self.about, message);
+            }
+            _ => {}
+        }
+        if let Some(client) = self.client.filter(|_| self.closed) {
+            broker.closed(now, lease, client);
+        }
+        None
     }
-    let Some(client) = &said.client else {
-        return Ok(());
-    };
-    let client = client.parse().map_err(|error| {
-        let text = format!("{client} is no client: {error}");
-        Refused::new(Word::Malformed, text)
-    })?;
-    if let Some(message) = message {
-        let about = said.about.map(Ticket::from);
-        call.hub.say(lease, client, about, message);
-    }
-    if said.closed {
-        call.hub.closed(lease, client);
-    }
-    Ok(())
 }
 
 /// What there is, or will be within the time that the host waits.

@@ -12,7 +12,7 @@ use super::parked::{Parked, Seats};
 use super::state::{State, tool_headers};
 use super::waiting::Watched;
 use crate::broker::{
-    Ask, Attachment, Broker, ClientId, Granted, Handout, Lease, Operation, Output, Pushed, Refusal,
+    Ask, Attachment, Broker, ClientId, Granted, Handout, Lease, Operation, Output, Refusal,
     Snapshot, Status, Ticket,
 };
 use crate::mcp::{EventId, StreamId, Streams, ToolHeaders};
@@ -22,7 +22,7 @@ use mcp_transport_core::keepalive::SleepWatch;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -34,10 +34,11 @@ const LOOK: Duration = Duration::from_secs(60);
 /// Nothing here waits, and nothing is written to a socket under the lock: what is to be written is
 /// put into the outbox of whoever writes.
 pub(crate) struct Hub {
-    me: Weak<Self>,
     state: Mutex<State>,
     /// The timer is to be armed anew.
     rearm: Notify,
+    /// There is something for the pulls that are parked, or one more of them.
+    hand_out: Notify,
     /// Where the host that is attached takes upgrades.
     tunnel: watch::Sender<Option<SocketAddr>>,
     /// What is to be kept on disk.
@@ -74,8 +75,7 @@ impl Hub {
             tools = tool_headers(&kept);
             broker.restore(kept);
         }
-        Arc::new_cyclic(|me| Self {
-            me: me.clone(),
+        Arc::new(Self {
             state: Mutex::new(State {
                 broker,
                 streams: Streams::new(),
@@ -90,6 +90,7 @@ impl Hub {
                 moved: HashMap::new(),
             }),
             rearm: Notify::new(),
+            hand_out: Notify::new(),
             tunnel: watch::Sender::new(None),
             catalogue: watch::Sender::new(None),
             orphaned: watch::Sender::new(false),
@@ -118,7 +119,7 @@ impl Hub {
             version,
         };
         let client = self.meet(meet)?;
-        let name = self.touch(|state, _| state.broker.session_name(client).map(str::to_owned));
+        let name = self.look(|state| state.broker.session_name(client).map(str::to_owned));
         match name {
             Some(name) => Ok((client, name)),
             None => Err(Refusal::UnknownClient(client)),
@@ -127,7 +128,7 @@ impl Hub {
 
     /// The client whose session has this name.
     pub(super) fn session(&self, name: &str) -> Option<ClientId> {
-        self.touch(|state, _| state.broker.session(name))
+        self.look(|state| state.broker.session(name))
     }
 
     /// A client is gone.
@@ -226,12 +227,12 @@ impl Hub {
 
     /// The schemas' headers of the host's tools.
     pub(super) fn tools(&self) -> Arc<ToolHeaders> {
-        self.touch(|state, _| state.tools.clone())
+        self.look(|state| state.tools.clone())
     }
 
     /// What is known of an operation.
     pub(super) fn operation(&self, id: &str) -> Operation {
-        self.touch(|state, _| state.broker.operation(id))
+        self.look(|state| state.broker.operation(id))
     }
 
     // --- the host ---
@@ -278,11 +279,12 @@ impl Hub {
         max: usize,
         wait: Duration,
     ) -> Result<Handed, Refused> {
+        if wait.is_zero() {
+            return Ok(self.pull(lease, max));
+        }
         let (sender, mut receiver) = oneshot::channel();
-        self.touch(|state, now| {
-            state.seats.park(Parked { lease, max, sender });
-            state.serve(now, &self.me);
-        });
+        self.touch(|state, _| state.seats.park(Parked { lease, max, sender }));
+        self.hand_out.notify_one();
         let waited = tokio::time::timeout(wait, &mut receiver).await;
         let served = match waited {
             Ok(served) => served.ok(),
@@ -303,32 +305,6 @@ impl Hub {
         self.touch(|state, now| state.unpull(now, lease, seq, handouts));
     }
 
-    /// A host's answer.
-    pub(crate) fn answer(&self, lease: Lease, ticket: Ticket, message: Message) -> Pushed {
-        self.touch(|state, now| state.broker.answer(now, lease, ticket, message))
-    }
-
-    /// A host says something to a client.
-    pub(crate) fn say(
-        &self,
-        lease: Lease,
-        client: ClientId,
-        about: Option<Ticket>,
-        message: Message,
-    ) {
-        self.touch(|state, now| state.broker.say(now, lease, client, about, message));
-    }
-
-    /// A host has begun.
-    pub(crate) fn started(&self, lease: Lease, ticket: Ticket) {
-        self.touch(|state, _| state.broker.started(lease, ticket));
-    }
-
-    /// A host has ended what served a client.
-    pub(crate) fn closed(&self, lease: Lease, client: ClientId) {
-        self.touch(|state, now| state.broker.closed(now, lease, client));
-    }
-
     /// A host goes.
     pub(crate) fn detach(&self, lease: Lease, detach: &Detach) {
         self.touch(|state, now| state.broker.detach(now, lease, detach));
@@ -346,9 +322,7 @@ impl Hub {
         });
     }
 
-    // --- hosts of other dialects ---
-
-    /// What such a host says, as its desk understands it.
+    /// What a host says, as whoever speaks its dialect understands it: all of it at once.
     pub(super) fn act<R>(&self, act: impl FnOnce(&mut Broker, Instant) -> R) -> R {
         self.touch(|state, now| act(&mut state.broker, now))
     }
@@ -360,7 +334,7 @@ impl Hub {
 
     /// Whether the client of this call takes an event stream.
     pub(super) fn takes_stream(&self, ticket: Ticket) -> bool {
-        self.touch(|state, _| state.streams.takes_stream(ticket))
+        self.look(|state| state.streams.takes_stream(ticket))
     }
 
     /// How many calls are not over; `None` while somebody else has the state in hand.
@@ -399,6 +373,17 @@ impl Hub {
 
     pub(super) fn catalogue(&self) -> watch::Receiver<Option<Snapshot>> {
         self.catalogue.subscribe()
+    }
+
+    /// Gives the pulls that are parked what there is. Never ends.
+    ///
+    /// A task of its own, and so its turn comes after those who can run already: what they ask for
+    /// goes out as one, where each by itself would cost a round trip.
+    pub(super) async fn keep_serving(self: Arc<Self>) {
+        loop {
+            self.hand_out.notified().await;
+            self.touch(|state, now| state.serve(now, &self));
+        }
     }
 
     /// Keeps time. Never ends.
@@ -440,12 +425,9 @@ impl Hub {
     /// Locks, acts, does what that asks for, and arms the timer: nothing else touches the state.
     pub(super) fn touch<R>(&self, act: impl FnOnce(&mut State, Instant) -> R) -> R {
         let now = tokio::time::Instant::now().into_std();
-        let mut state = self
-            .state
-            .lock()
-            .expect("nobody panics with the state in hand");
+        let mut state = self.lock();
         let result = act(&mut state, now);
-        self.drain(&mut state, now);
+        self.drain(&mut state);
         let State { broker, moved, .. } = &mut *state;
         moved.retain(|ticket, _| broker.is_moved(*ticket));
         let is_needed = state.broker.is_needed();
@@ -463,8 +445,19 @@ impl Hub {
         result
     }
 
+    /// Looks something up: nothing follows from that.
+    fn look<R>(&self, look: impl FnOnce(&State) -> R) -> R {
+        look(&self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .expect("nobody panics with the state in hand")
+    }
+
     /// Does what the broker wants done; all of it stays in memory.
-    fn drain(&self, state: &mut State, now: Instant) {
+    fn drain(&self, state: &mut State) {
         while let Some(output) = state.broker.poll_output() {
             match output {
                 Output::Answer { ticket, message } => state.answer(ticket, message),
@@ -477,7 +470,7 @@ impl Hub {
                     about,
                     message,
                 } => state.tell(client, about, message),
-                Output::Ready => state.serve(now, &self.me),
+                Output::Ready => self.hand_out.notify_one(),
                 Output::LeaseOver { lease } => {
                     state.seats.over(lease);
                     self.left.notify_waiters();

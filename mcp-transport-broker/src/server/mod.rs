@@ -186,6 +186,7 @@ impl<B: Bind> Server<B> {
         let hub = shared.hub().clone();
         let mut side = tokio::task::JoinSet::new();
         side.spawn(hub.clone().keep_time());
+        side.spawn(hub.clone().keep_serving());
         let (serving, ended) = oneshot::channel();
         let mut keeper = tokio::task::JoinSet::new();
         if let Some(directory) = shared.config.state_dir.clone() {

@@ -21,6 +21,7 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use mcp_transport_core::guard::{Guard, Head, MAX_BODY, Refusal};
 use mcp_transport_core::{Error, ErrorKind, Message};
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, watch};
@@ -55,7 +56,7 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync + 'static {
 pub(crate) struct HostCall {
     pub(crate) hub: Arc<Hub>,
     pub(crate) conn: Arc<Conn>,
-    pub(crate) head: Parts,
+    pub(crate) head: Box<Parts>,
     pub(crate) body: Bytes,
 }
 
@@ -186,46 +187,65 @@ impl Shared {
 }
 
 /// Answers a request: first the gate, then the body, then whoever it is for.
-pub(super) async fn answer(
+///
+/// There is one of these for each request that waits, and it is moved about until then: so it is
+/// kept small, and what is large and rare is boxed.
+pub(super) fn answer(
     shared: Arc<Shared>,
     conn: Arc<Conn>,
     request: Request<Incoming>,
-) -> Answer {
-    let (parts, body) = request.into_parts();
-    let head = Head::new(
-        parts.method.as_str(),
-        parts
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_bytes())),
-    );
-    let plane = Plane::of(&shared, &parts);
+) -> impl Future<Output = Result<Answer, Infallible>> {
+    let (head, body) = request.into_parts();
+    let head = Box::new(head);
+    async move {
+        let plane = Plane::of(&shared, &head);
+        let passed = match check(&shared, plane, &head) {
+            Ok(passed) => passed,
+            Err(answer) => return Ok(answer.map(|body| body.on(conn))),
+        };
+        let mut answer = match passed.is_preflight {
+            true => answer::empty(StatusCode::NO_CONTENT),
+            false => pass(&shared, &conn, plane, head, body, passed.bodyless).await,
+        };
+        if shared.has_moved() && !matches!(plane, Plane::Host) && answer.status().as_u16() != 101 {
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(CONNECTION, close);
+        }
+        if let Some(origin) = passed.origin {
+            answer::allow(answer.headers_mut(), &origin);
+        }
+        Ok(answer.map(|body| body.on(conn)))
+    }
+}
+
+/// What the gate has seen of a request that passed it.
+struct Passed {
+    /// The listed origin that may read the answer.
+    origin: Option<String>,
+    is_preflight: bool,
+    bodyless: bool,
+}
+
+fn check(shared: &Shared, plane: Plane, parts: &Parts) -> Result<Passed, Box<Answer>> {
+    let headers = parts.headers.iter();
+    let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let head = Head::new(parts.method.as_str(), headers);
     let guard = match plane {
         Plane::Host => &shared.host_guard,
         _ => &shared.guard,
     };
     if let Err(refusal) = guard.check(&head) {
         tracing::debug!(%refusal, path = parts.uri.path(), "a request was refused");
-        let answer = match plane {
+        return Err(Box::new(match plane {
             Plane::Host | Plane::Hello => answer::refused_host(refusal),
             _ => answer::refused(refusal),
-        };
-        return answer.map(|body| body.on(conn));
+        }));
     }
-    let origin = guard.cors_origin(&head).map(str::to_owned);
-    let bodyless = !head.has_body() && !parts.headers.contains_key("content-length");
-    let mut answer = match head.is_preflight() {
-        true => answer::empty(StatusCode::NO_CONTENT),
-        false => pass(&shared, &conn, plane, parts, body, bodyless).await,
-    };
-    if shared.has_moved() && !matches!(plane, Plane::Host) && answer.status().as_u16() != 101 {
-        let close = HeaderValue::from_static("close");
-        answer.headers_mut().insert(CONNECTION, close);
-    }
-    if let Some(origin) = origin {
-        answer::allow(answer.headers_mut(), &origin);
-    }
-    answer.map(|body| body.on(conn))
+    Ok(Passed {
+        origin: guard.cors_origin(&head).map(str::to_owned),
+        is_preflight: head.is_preflight(),
+        bodyless: !head.has_body() && !parts.headers.contains_key("content-length"),
+    })
 }
 
 /// Whom a request is for.
@@ -274,18 +294,18 @@ async fn pass(
     shared: &Arc<Shared>,
     conn: &Arc<Conn>,
     plane: Plane,
-    head: Parts,
+    head: Box<Parts>,
     body: Incoming,
     bodyless: bool,
 ) -> Answer {
     match plane {
         Plane::Host | Plane::Hello => {
-            let body = match shared.receiving.read(body).await {
+            let body = match shared.receiving.read(conn, body).await {
                 Ok(body) => body,
                 Err(failed) => return unread(failed),
             };
             if shared.has_moved() && !host::stays(&head) {
-                return relay::pass(shared, head, body).await;
+                return Box::pin(relay::pass(shared, *head, body)).await;
             }
             let (hub, conn) = (shared.hub.clone(), conn.clone());
             let call = HostCall {
@@ -294,19 +314,19 @@ async fn pass(
                 head,
                 body,
             };
-            host::answer(shared, call).await
+            Box::pin(host::answer(shared, call)).await
         }
         Plane::Dialect(place) => {
             let dialect = &shared.dialects[place];
             if let Err(answer) = dialect.admits(&head) {
                 return answer::closing(*answer);
             }
-            let body = match shared.receiving.read(body).await {
+            let body = match shared.receiving.read(conn, body).await {
                 Ok(body) => body,
                 Err(failed) => return unread(failed),
             };
             if shared.has_moved() {
-                return relay::pass(shared, head, body).await;
+                return Box::pin(relay::pass(shared, *head, body)).await;
             }
             let (hub, conn) = (shared.hub.clone(), conn.clone());
             let call = HostCall {
@@ -317,9 +337,11 @@ async fn pass(
             };
             dialect.answer(call).await
         }
-        Plane::Operation if shared.has_moved() => relay::pass(shared, head, Bytes::new()).await,
+        Plane::Operation if shared.has_moved() => {
+            Box::pin(relay::pass(shared, *head, Bytes::new())).await
+        }
         Plane::Operation => clients::operation(shared, &head),
-        Plane::Tunnel => tunnel::open(shared, conn, head).await,
+        Plane::Tunnel => Box::pin(tunnel::open(shared, conn, *head)).await,
         Plane::Nobody => {
             let text = format!(
                 "Here is nothing. MCP is at {}.\n",
@@ -329,7 +351,7 @@ async fn pass(
         }
         Plane::Client => {
             if head.method != Method::POST && shared.has_moved() {
-                return relay::pass(shared, head, Bytes::new()).await;
+                return Box::pin(relay::pass(shared, *head, Bytes::new())).await;
             }
             if head.method != Method::POST {
                 return match shared.clients() {
@@ -341,12 +363,12 @@ async fn pass(
                 let text = "a POST needs a body, and a Content-Length or Transfer-Encoding\n";
                 return answer::text(StatusCode::LENGTH_REQUIRED, text);
             }
-            let body = match shared.receiving.read(body).await {
+            let body = match shared.receiving.read(conn, body).await {
                 Ok(body) => body,
                 Err(failed) => return unread(failed),
             };
             if shared.has_moved() {
-                return relay::pass(shared, head, body).await;
+                return Box::pin(relay::pass(shared, *head, body)).await;
             }
             let message = Message::from(body);
             match shared.clients() {

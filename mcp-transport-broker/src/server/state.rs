@@ -12,7 +12,7 @@ use crate::mcp::{Kept, StreamId, Streams, ToolHeaders};
 use crate::native::Era;
 use mcp_transport_core::Message;
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::oneshot;
 
@@ -67,10 +67,7 @@ impl State {
     }
 
     /// Gives pulls what there is, the oldest first.
-    pub(super) fn serve(&mut self, now: Instant, hub: &Weak<Hub>) {
-        let Some(hub) = hub.upgrade() else {
-            return;
-        };
+    pub(super) fn serve(&mut self, now: Instant, hub: &Arc<Hub>) {
         while let Some(parked) = self.seats.next() {
             let (seq, handouts) = self.pull(now, parked.lease, parked.max);
             if seq.is_none() {

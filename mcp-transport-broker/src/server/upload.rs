@@ -1,6 +1,7 @@
 //! Reading a request's body, after the gate.
 #![expect(clippy::disallowed_methods, reason = "the shell that waits for bodies")]
 
+use super::conn::Conn;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -8,7 +9,7 @@ use mcp_transport_core::guard::MAX_BODY;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::Instant;
 
 /// How long the next piece of a body may take: 30 s.
 const STALLED: Duration = Duration::from_secs(30);
@@ -45,17 +46,18 @@ impl Receiving {
     ///
     /// # Cancel safety
     /// Dropping the future drops what was read.
-    pub(super) async fn read(&self, mut body: Incoming) -> Result<Bytes, Failed> {
+    pub(super) async fn read(&self, conn: &Conn, mut body: Incoming) -> Result<Bytes, Failed> {
         let mut share = Share {
             receiving: self,
             bytes: 0,
         };
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
-        while let Some(frame) = timeout(STALLED, body.frame())
-            .await
-            .map_err(|_| Failed::Stalled)?
-        {
+        loop {
+            let frame = conn.until(Instant::now() + STALLED, body.frame());
+            let Some(frame) = frame.await.ok_or(Failed::Stalled)? else {
+                break;
+            };
             let Ok(piece) = frame.map_err(|_| Failed::Broken)?.into_data() else {
                 continue;
             };

@@ -6,12 +6,13 @@
 
 use super::answer::{self, Answer};
 use super::body::{EventStream, Reply};
+use super::conn::Conn;
 use super::hub::{Asked, Form, Hub};
 use crate::mcp::{self, Event, StreamId};
 use http::StatusCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 /// A stream that somebody reads. Dropping it says that the reader is gone.
 pub(super) struct Watched {
@@ -93,7 +94,7 @@ impl Drop for Watched {
 ///
 /// A client that would rather have a stream gets one with its answer as well; at once, where it
 /// may come back for it and so wants to know from the start where to resume.
-pub(super) async fn answer(asked: Asked, form: Form, times: Times) -> Answer {
+pub(super) async fn answer(conn: &Conn, asked: Asked, form: Form, times: Times) -> Answer {
     let Asked {
         mut reader,
         mut watched,
@@ -102,7 +103,7 @@ pub(super) async fn answer(asked: Asked, form: Form, times: Times) -> Answer {
     let at_once = form.prefers_streams && form.resumable;
     let first = match (at_once, form.streams) {
         (true, _) => None,
-        (false, true) => timeout_at(head, reader.next()).await.ok(),
+        (false, true) => conn.until(head, reader.next()).await,
         (false, false) => Some(last(&mut reader).await),
     };
     if let Some(None) = first {

@@ -83,13 +83,16 @@ impl Broker {
 
     /// The lease ends as soon as its host has nothing more of ours.
     pub(super) fn leave_if_done(&mut self, now: Instant) {
+        if !self.moved {
+            return;
+        }
         let has_nothing = |call: &Call| matches!(call.stage, Stage::Queued | Stage::Moved);
         let is_done = self
             .seat
             .as_ref()
             .is_some_and(|seat| seat.asides.is_empty())
             && self.calls.values().all(has_nothing);
-        if self.moved && is_done {
+        if is_done {
             self.end_seat(now, End::Moved, &[], None);
         }
     }
