@@ -13,11 +13,13 @@ mod files;
 mod look;
 mod polling;
 mod raw;
+mod settling;
 pub mod target;
 pub mod tasks;
 
 pub use caller::{Budget, Caller, Port, Progress};
 pub use raw::RawCommand;
+pub use settling::{MAX_EXPECTED, SETTLING, expected};
 
 use crate::catalogue::{Call, Reply, Verdict, Verify};
 use crate::docs::Docs;
@@ -30,6 +32,7 @@ use custom::Polls;
 use ended::Endings;
 use mcp_transport_core::delivery::Replay;
 use mcp_transport_core::{Ending, Outcome};
+use settling::Settling;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -73,6 +76,8 @@ pub struct Calls {
     under_way: TaskTracker,
     /// The editor of a call that names none, where several fit.
     fallback: Option<Arc<str>>,
+    /// The editors that a former owner of the port had.
+    settling: Arc<Mutex<Settling>>,
 }
 
 /// How long the end waits for commands that an editor works on.
@@ -107,6 +112,7 @@ impl Calls {
             cut: CancellationToken::new(),
             under_way: TaskTracker::new(),
             fallback: None,
+            settling: Arc::default(),
         }
     }
 
@@ -123,6 +129,17 @@ impl Calls {
         let here = |one: &&Instance| !matches!(one.phase, hub::Phase::Quit { .. });
         let here: Vec<Instance> = instances.iter().filter(here).cloned().collect();
         target::choose(now(), &here, Some(fallback)).ok()
+    }
+
+    /// A former owner of the port had these editors, by their ids: for 5 s calls wait for those of them that are not back.
+    pub fn expect_back(&self, editors: Vec<String>) {
+        let mut settling = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
+        settling.begin(now(), editors);
+    }
+
+    fn missing(&self, instances: &[Instance]) -> Option<(Vec<String>, Instant)> {
+        let settling = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
+        settling.missing(now(), instances)
     }
 
     /// True while a call is on its way.
@@ -173,6 +190,12 @@ impl Calls {
     pub fn choose(&self, selector: Option<&str>) -> Result<Instance, NoTarget> {
         let instances = self.hub.snapshot();
         let hash = target::choose_or(now(), &instances, selector, self.fallback.as_deref())?;
+        match self.missing(&instances) {
+            Some((missing, _)) if target::is_absent(selector) => {
+                return Err(target::besides(&instances, missing));
+            }
+            _ => {}
+        }
         Ok(instances
             .into_iter()
             .find(|instance| instance.hash == hash)
@@ -380,17 +403,29 @@ impl Calls {
         loop {
             let instances = changes.borrow_and_update().clone();
             let fallback = self.fallback.as_deref();
+            let missing = self.missing(&instances);
+            let settles = missing.as_ref().map(|(_, until)| *until);
             let why = match target::choose_or(now(), &instances, selector, fallback) {
-                Ok(hash) => return Ok(hash),
+                Ok(hash) => match missing {
+                    Some((missing, _)) if target::is_absent(selector) => {
+                        target::besides(&instances, missing)
+                    }
+                    _ => return Ok(hash),
+                },
                 Err(why @ NoTarget::Nobody) => why,
                 // Somebody may name an editor that is just starting; with others there the list is the better answer.
-                Err(why @ NoTarget::Unknown { .. }) if instances.is_empty() => why,
+                Err(why @ NoTarget::Unknown { .. })
+                    if instances.is_empty() || missing.is_some() =>
+                {
+                    why
+                }
                 Err(why) => return Err(diagnose::no_target(&why, None)),
             };
             let until = clock.answer_by.map_or(patience, |by| by.min(patience));
             tokio::select! {
                 _ = changes.changed() => {}
                 () = caller.gone() => return Err(given_up()),
+                () = attempt::until(settles) => {}
                 () = self.stopping.cancelled() => return Err(diagnose::shutting_down(None)),
                 () = tokio::time::sleep_until(clock.next_progress.into()) => {
                     self.say(caller, clock, None, None).await;

@@ -89,7 +89,18 @@ pub fn choose_or(
     }
 }
 
-fn is_absent(selector: Option<&str>) -> bool {
+/// The editors that are here, and those that are about to be back: none of them was meant.
+pub(super) fn besides(here: &[Instance], missing: Vec<String>) -> NoTarget {
+    let here = here
+        .iter()
+        .filter(|one| !matches!(one.phase, Phase::Quit { .. }));
+    NoTarget::Ambiguous {
+        candidates: here.map(Instance::id).chain(missing).collect(),
+    }
+}
+
+/// Whether nobody is named.
+pub(super) fn is_absent(selector: Option<&str>) -> bool {
     selector.is_none_or(|selector| selector.trim().is_empty())
 }
 

@@ -58,3 +58,62 @@ pub(super) fn offered(calls: &Calls, instances: &[Instance], choices: &Choices) 
     let known = Known::of(instances, active.as_deref());
     Offer::of(&known, choices)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calls::Budget;
+    use crate::hub::{Config, Hub, Listed};
+    use tokio::sync::mpsc;
+    use tokio::time::{Instant, sleep, timeout};
+
+    /// What is promised.
+    const TOLD: Duration = Duration::from_secs(1);
+
+    fn tools(number: usize) -> crate::catalogue::Toolset {
+        let tool = format!(r#"{{"name": "own_{number}", "description": "Of the project."}}"#);
+        crate::catalogue::Toolset::read([r#"{"name": "manage_scene"}"#.to_owned(), tool])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_an_editor_changes_and_however_often_it_is_told_within_a_second() {
+        let hub = Hub::new(Config::default());
+        let calls = Calls::new(hub.clone(), Budget::default(), || None);
+        let choices = watch::Sender::default();
+        let (told, mut heard) = mpsc::unbounded_channel();
+        let tell = async move || told.send(Instant::now()).is_ok();
+        tokio::spawn(follow(calls, choices.subscribe(), tell));
+        sleep(GATHER).await;
+        // One editor, whose tools change at any distance from each other.
+        hub.list(&Listed {
+            project: "Game".to_owned(),
+            hash: "0a".to_owned(),
+            path: None,
+            unity_version: "6000.0".to_owned(),
+            port: 6400,
+            is_ready: true,
+        });
+        let mut changed = Vec::new();
+        for number in 0..60_usize {
+            hub.set_tools("0a", tools(number));
+            changed.push(Instant::now());
+            sleep(Duration::from_millis((number as u64 * 37) % 450)).await;
+        }
+        sleep(TOLD).await;
+        let mut times = Vec::new();
+        while let Ok(at) = heard.try_recv() {
+            times.push(at);
+        }
+        for at in &changed {
+            let next = times.iter().find(|told| *told >= at);
+            let waited = *next.expect("each is told of") - *at;
+            assert!(waited <= TOLD, "{waited:?}");
+        }
+        assert!(times.len() < changed.len(), "many are told as one");
+        // It goes: all tools are there again.
+        hub.unlist("0a");
+        let went = Instant::now();
+        let told = timeout(TOLD, heard.recv()).await;
+        assert!(told.expect("within a second").unwrap() >= went);
+    }
+}

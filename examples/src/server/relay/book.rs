@@ -6,7 +6,7 @@
 //! server.
 
 use mcp_transport_core::{Ending, Id, Kind, Message, Outcome};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -18,6 +18,7 @@ pub(super) struct Book {
     /// How many were parked so far.
     ever: u64,
     choices: Option<String>,
+    editors: Vec<String>,
 }
 
 /// A call that is to be sent again, and the answer that it has if there is nobody to send it to.
@@ -41,6 +42,15 @@ pub(super) enum Heard {
 
 /// A server says this of what the session has chosen, so that the next one can be told.
 pub(super) const CHOSE: &str = "notifications/unity_server/chose";
+
+/// A server says this of the editors that it has, so that the next one knows whom to wait for.
+pub(super) const EDITORS: &str = "notifications/unity_server/editors";
+
+/// What it says of them.
+#[derive(Default, Deserialize, Serialize)]
+pub(super) struct Editors {
+    pub(super) editors: Vec<String>,
+}
 
 /// An owner says this to those who relay to it before it goes, and reads on for a while: what they sent by then is answered.
 /// Nobody else hears it.
@@ -72,6 +82,11 @@ impl Book {
             Kind::Notification { method: GOING } => return Heard::Going,
             Kind::Notification { method: CHOSE } => {
                 self.choices = message.params().map(str::to_owned);
+                return Heard::Kept;
+            }
+            Kind::Notification { method: EDITORS } => {
+                let said = message.params().map(serde_json::from_str::<Editors>);
+                self.editors = said.and_then(Result::ok).unwrap_or_default().editors;
                 return Heard::Kept;
             }
             _ => return Heard::Pass(message),
@@ -126,6 +141,11 @@ impl Book {
     /// What this session has chosen, in the servers' own words.
     pub(super) fn choices(&self) -> Option<&str> {
         self.choices.as_deref()
+    }
+
+    /// The editors that its server had, as far as it said so.
+    pub(super) fn editors(&self) -> Vec<String> {
+        self.editors.clone()
     }
 }
 
@@ -311,6 +331,19 @@ mod tests {
         let chosen = Message::notification(CHOSE, Some(json!({"active": "abc"}))).unwrap();
         assert!(matches!(book.heard(chosen), Heard::Kept));
         assert_eq!(book.choices(), Some(r#"{"active":"abc"}"#));
+    }
+
+    #[test]
+    fn the_editors_of_an_owner_are_kept_for_the_next_one() {
+        let mut book = Book::default();
+        for editors in [vec!["A@1".to_owned(), "B@2".to_owned()], Vec::new()] {
+            let said = Editors {
+                editors: editors.clone(),
+            };
+            let said = Message::notification(EDITORS, Some(said)).unwrap();
+            assert!(matches!(book.heard(said), Heard::Kept));
+            assert_eq!(book.editors(), editors);
+        }
     }
 
     #[test]

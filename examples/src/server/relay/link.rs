@@ -1,7 +1,7 @@
 //! The server's end of a connection of one client: our own, or one by WebSocket.
 
-use super::book::{CHOSE, GOING};
-use crate::calls::Calls;
+use super::book::{CHOSE, EDITORS, Editors, GOING};
+use crate::calls::{Calls, expected};
 use crate::server::mcp::UnityMcp;
 use crate::server::offer::Choices;
 use http::HeaderMap;
@@ -118,15 +118,27 @@ pub(super) async fn serve(
     }
 }
 
-/// Tells a relay what its session chooses, and that we go, before we do.
+/// Tells a relay what its session chooses, which editors there are, and that we go, before we do.
 async fn tell(peer: Peer<RoleServer>, calls: Calls, mut choices: watch::Receiver<Choices>) {
     let say = async |method: &str, params| {
         let said = CustomNotification::new(method, params);
         // One that cannot be told is about to be noticed as gone.
         let _ = peer.send_notification(said.into()).await;
     };
+    let (mut instances, mut told) = (calls.hub().instances(), Vec::new());
     loop {
+        let editors = expected(&instances.borrow_and_update());
+        if editors != told {
+            told.clone_from(&editors);
+            let said = serde_json::to_value(Editors { editors });
+            say(EDITORS, said.ok()).await;
+        }
         tokio::select! {
+            changed = instances.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
             changed = choices.changed() => {
                 if changed.is_err() {
                     return;

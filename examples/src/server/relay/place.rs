@@ -314,7 +314,11 @@ impl Place {
                 if let Some(broker) = beaten(*port).await {
                     return Ok(Some(self.relay(inner, HOSTS[0], broker, false)));
                 }
-                Ok(Some(installed(inner, candidate.chosen())))
+                let server = candidate.chosen();
+                if inner.owner.is_some() {
+                    self.expect_back(&server);
+                }
+                Ok(Some(installed(inner, server)))
             }
             Ok(None) => Ok(None),
             // Somebody has the port who is no broker: then we see who.
@@ -326,7 +330,8 @@ impl Place {
     }
 
     fn own(&self, inner: &mut Inner, taken: Taken) -> io::Result<To> {
-        if inner.owner.take().is_some() {
+        let was_anothers = inner.owner.take().is_some();
+        if was_anothers {
             let port = self.options.port;
             tracing::info!(
                 port,
@@ -339,7 +344,16 @@ impl Place {
             return Ok(To::Own(server.calls().clone()));
         }
         let server = Whole::start(&self.options, taken, None)?;
+        if was_anothers {
+            self.expect_back(&server);
+        }
         Ok(installed(inner, server))
+    }
+
+    /// Its editors are about to be ours.
+    fn expect_back(&self, server: &Whole) {
+        let book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        server.calls().expect_back(book.editors());
     }
 
     fn relay(&self, inner: &mut Inner, host: &'static str, pid: u32, is_owner: bool) -> To {
