@@ -459,7 +459,8 @@ async fn a_call_whose_owner_is_stopped_is_answered_and_the_next_ones_say_who_has
     signal("-STOP", &pid).await;
     let call = json!({"action": "create", "name": "during"});
     let call = relay.client.call("manage_gameobject", call);
-    let answer = timeout(3 * PATIENCE, call).await.expect("no call hangs");
+    // It takes 20 s; without a look at the owner it would be an hour.
+    let answer = timeout(10 * PATIENCE, call).await.expect("no call hangs");
     assert_eq!(answer.outcome(), Some("unknown"), "{answer:?}");
     let next = relay.create("after").await;
     assert_eq!(next.value["cause"], "port_taken", "{next:?}");

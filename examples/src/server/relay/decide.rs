@@ -249,6 +249,27 @@ mod tests {
     }
 
     #[test]
+    fn the_guide_quotes_what_is_said() {
+        let guide = include_str!("../../../../docs/unity.md");
+        let newer = Asked::Ours(Hello {
+            pid: 4_242,
+            ..hello("0.2.0")
+        });
+        let step = decide(8_080, &[newer, Asked::Nobody], None, "0.1.0");
+        assert!(guide.contains(&format!("`{}`", text(step))));
+        let unproved = text(at(Asked::Unproved(hello(OURS)), Asked::Nobody));
+        assert!(unproved.contains("which could not prove that the same user runs it"));
+        assert!(guide.contains("which could not prove that the same user runs it"));
+        let stranger = [Asked::Stranger, Asked::Nobody];
+        let said = text(decide(8_080, &stranger, Some("node (process 17)"), OURS));
+        let quoted = guide
+            .split('`')
+            .find(|code| code.starts_with("Port 8080 is held by node"));
+        let quoted = quoted.unwrap().trim_end_matches(" …");
+        assert!(said.starts_with(quoted), "{said}");
+    }
+
+    #[test]
     fn each_holder_has_a_text_that_says_who_it_is_and_what_to_do() {
         for (holder, who, advice) in [
             (
