@@ -5,7 +5,7 @@
 )]
 
 use super::book::Book;
-use super::decide::{HOSTS, Step, decide};
+use super::decide::{Asked, HOSTS, Step, decide};
 use super::link::{self, Session, serve};
 use super::{GLANCE, GLANCES, ask};
 use crate::calls::Calls;
@@ -28,6 +28,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Messages between our client's link and our own server, each way.
 const ROOM: usize = 64;
+
+/// Who has another one is not relayed to.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// How often to try for the port while somebody else has it whom we cannot relay to, and every how many times to ask who it is.
 const TRY: Duration = Duration::from_secs(1);
@@ -260,35 +263,46 @@ impl Place {
     /// Finds whether we accept on the sockets of the owner that is gone, or who does. Where it is somebody else, or nobody
     /// who answers, the sockets are closed; the next owner gives us them again.
     async fn succeed(&self, heir: Heir) -> Succession {
-        let mut asked = pin!(self.ask());
-        let mut answered = None;
+        let mut asked = pin!(ask::ask(self.options.port));
+        let mut answers = None;
         loop {
-            let answer = match &answered {
+            let answered = match &answers {
                 None => Answered::NotYet,
-                Some(Step::Relay { .. }) => Answered::OneOfUs,
-                Some(_) => Answered::Other,
+                Some(answers) => match decide(self.options.port, answers, None, VERSION) {
+                    Step::Relay { .. } => Answered::OneOfUs,
+                    _ => Answered::Other,
+                },
             };
-            match (next(heir.is_ours(), answer), answered.take()) {
+            match (next(heir.is_ours(), answered), answers.take()) {
                 (Next::Accept, _) => return Succession::Ours(heir),
-                (Next::Relay, Some(step)) => return Succession::Others(step, Some(heir)),
-                (Next::LetGo, Some(step)) => return Succession::Others(step, None),
+                (Next::Relay, Some(answers)) => {
+                    return Succession::Others(self.step(&answers).await, Some(heir));
+                }
+                (Next::LetGo, Some(answers)) => {
+                    // First: the system is about to be asked who has them, and would name us.
+                    drop(heir);
+                    return Succession::Others(self.step(&answers).await, None);
+                }
                 _ => {}
             }
             tokio::select! {
-                step = &mut asked => answered = Some(step),
+                said = &mut asked => answers = Some(said),
                 () = tokio::time::sleep(RIGHT) => {}
             }
         }
     }
 
     async fn ask(&self) -> Step {
-        let (port, version) = (self.options.port, env!("CARGO_PKG_VERSION"));
-        let asked = ask::ask(port).await;
-        match decide(port, &asked, None, version) {
+        self.step(&ask::ask(self.options.port).await).await
+    }
+
+    async fn step(&self, asked: &[Asked; 2]) -> Step {
+        let port = self.options.port;
+        match decide(port, asked, None, VERSION) {
             // Only its text needs the system's word for who it is, which takes a while.
             Step::Half(_) | Step::Apart(_) => {
                 let holder = spawn_blocking(move || port_holder(port)).await;
-                decide(port, &asked, holder.ok().flatten().as_deref(), version)
+                decide(port, asked, holder.ok().flatten().as_deref(), VERSION)
             }
             step => step,
         }
