@@ -9,19 +9,19 @@
 )]
 
 use benches::Goal::{AtLeast, None as Unpromised};
-use benches::{KIB, MIB, Pair, conclude, payload, runtime, serving, thorough, timed};
+use benches::{KIB, MIB, Pair, conclude, keep_to, payload, runtime, serving, thorough, timed};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use criterion::{Criterion, Throughput, criterion_group};
 use futures::executor::block_on;
 use futures::{SinkExt, Stream, StreamExt};
 use mcp_transport_core::Message;
-use mcp_transport_core::codec::{Batches, Codec, LengthPrefixed, Lines, Outgoing};
+use mcp_transport_core::codec::{Batches, Codec, Framed, LengthPrefixed, Lines, Outgoing};
 use rmcp::RoleServer;
 use rmcp::service::RxJsonRpcMessage;
 use rmcp::transport::async_rw::JsonRpcMessageCodec;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::codec::{Encoder, FramedRead, FramedWrite, LengthDelimitedCodec, LinesCodec};
 
@@ -169,6 +169,88 @@ fn encode(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What each row above could come to: the bytes are copied and nothing else is done, but for what an owned message costs
+/// however it is made. That is a reference counted and given back (two locked instructions), or room of its own.
+fn limits(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("limits");
+    for (name, size) in [("64 B", 64), ("1 KiB", KIB)] {
+        let bytes = length_prefixed(size);
+        let amount = Throughput::Bytes(bytes.len() as u64);
+        let delimited = |turns| {
+            let open = || FramedRead::new(&bytes[..], delimited());
+            read(turns, open, |frame| {
+                drop(black_box(frame.unwrap().freeze()))
+            })
+        };
+        let row = format!("limit: a copy and a reference for each, {name} / LengthDelimitedCodec");
+        let counted = |turns| {
+            pieces(turns, size + 8, &bytes, |piece| {
+                let mut rest = Bytes::copy_from_slice(piece);
+                while !rest.is_empty() {
+                    black_box(rest.split_to(size + 8));
+                }
+            })
+        };
+        Pair::new(&row, Unpromised, amount.clone()).run(&mut group, counted, delimited);
+        let row = format!("limit: two copies and room for each, {name} / LengthDelimitedCodec");
+        let mut buffer = vec![0; 64 * KIB];
+        let owned = |turns| {
+            pieces(turns, size + 8, &bytes, |piece| {
+                buffer[..piece.len()].copy_from_slice(piece);
+                for frame in buffer[..piece.len()].chunks(size + 8) {
+                    black_box(Bytes::copy_from_slice(&frame[8..]));
+                }
+            })
+        };
+        Pair::new(&row, Unpromised, amount.clone()).run(&mut group, owned, delimited);
+
+        let row =
+            format!("limit: a copy of head and payload, {name} / LengthDelimitedCodec, encode");
+        let payload = Bytes::from(payload(size));
+        let copied = |turns| {
+            let mut out = vec![0; 64 * KIB];
+            timed(turns, || {
+                for _ in 0..frames(size) / (out.len() / (size + 8)) {
+                    for frame in out.chunks_exact_mut(size + 8) {
+                        let payload = black_box(&payload);
+                        let (head, rest) = frame.split_at_mut(8);
+                        head.copy_from_slice(&(payload.len() as u64).to_be_bytes());
+                        rest.copy_from_slice(payload);
+                    }
+                    black_box(&out);
+                }
+            })
+        };
+        Pair::new(&row, Unpromised, amount)
+            .run(&mut group, copied, |turns| encoded(turns, size, &payload));
+    }
+    let bytes = lines(KIB);
+    let row = "limit: two copies, a search and room for each, 1 KiB / LinesCodec";
+    let mut buffer = vec![0; 64 * KIB];
+    let found = |turns| {
+        pieces(turns, KIB + 1, &bytes, |piece| {
+            buffer[..piece.len()].copy_from_slice(piece);
+            let mut rest = &buffer[..piece.len()];
+            while let Some(end) = memchr::memchr(b'\n', rest) {
+                black_box(Bytes::copy_from_slice(&rest[..end]));
+                rest = &rest[end + 1..];
+            }
+        })
+    };
+    let amount = Throughput::Bytes(bytes.len() as u64);
+    Pair::new(row, Unpromised, amount).run(&mut group, found, |turns| {
+        let open = || FramedRead::new(&bytes[..], LinesCodec::new());
+        read(turns, open, |line| drop(black_box(line.unwrap())))
+    });
+    group.finish();
+}
+
+/// Up to 64 KiB of whole frames at a time, as they would be read.
+fn pieces(turns: u64, frame: usize, bytes: &[u8], mut each: impl FnMut(&[u8])) -> Duration {
+    let size = 64 * KIB / frame * frame;
+    timed(turns, || bytes.chunks(size).for_each(&mut each))
+}
+
 fn newline(criterion: &mut Criterion) {
     type Theirs = JsonRpcMessageCodec<RxJsonRpcMessage<RoleServer>>;
     let mut group = criterion.benchmark_group("lines");
@@ -212,6 +294,20 @@ fn pipe(criterion: &mut Criterion) {
     let message = Message::from(bytes.clone());
     let mut group = criterion.benchmark_group("pipe");
     group.sample_size(10);
+    let theirs = |turns| {
+        runtime.block_on(async {
+            let (left, right) = tokio::io::duplex(256 * KIB);
+            let mut left = FramedWrite::new(left, delimited());
+            let mut right = FramedRead::new(right, delimited());
+            let start = Instant::now();
+            for _ in 0..turns {
+                let (sent, received) = futures::join!(left.send(bytes.clone()), right.next());
+                sent.unwrap();
+                assert_eq!(received.unwrap().unwrap().len(), SIZE);
+            }
+            start.elapsed()
+        })
+    };
     let row = "16 MiB through a pipe / LengthDelimitedCodec";
     Pair::new(row, AtLeast(8.0), Throughput::Bytes(SIZE as u64))
         .pace(8)
@@ -232,21 +328,28 @@ fn pipe(criterion: &mut Criterion) {
                     start.elapsed()
                 })
             },
+            theirs,
+        );
+    let row = "limit: 16 MiB of bytes through a pipe / LengthDelimitedCodec";
+    let mut buffer = vec![0; SIZE];
+    Pair::new(row, Unpromised, Throughput::Bytes(SIZE as u64))
+        .pace(2)
+        .run(
+            &mut group,
             |turns| {
                 runtime.block_on(async {
-                    let (left, right) = tokio::io::duplex(256 * KIB);
-                    let mut left = FramedWrite::new(left, delimited());
-                    let mut right = FramedRead::new(right, delimited());
+                    let (mut left, mut right) = tokio::io::duplex(256 * KIB);
                     let start = Instant::now();
                     for _ in 0..turns {
                         let (sent, received) =
-                            futures::join!(left.send(bytes.clone()), right.next());
+                            futures::join!(left.write_all(&bytes), right.read_exact(&mut buffer));
                         sent.unwrap();
-                        assert_eq!(received.unwrap().unwrap().len(), SIZE);
+                        assert_eq!(received.unwrap(), SIZE);
                     }
                     start.elapsed()
                 })
             },
+            theirs,
         );
     group.finish();
 }
@@ -312,9 +415,13 @@ fn connected(runtime: &tokio::runtime::Runtime, port: u16) -> TcpStream {
 /// 64-byte frames over TCP.
 fn streamed(criterion: &mut Criterion) {
     let runtime = runtime();
-    let bytes = Bytes::from(payload(64));
+    // Nobody counts references here: what is compared is how frames travel.
+    let bytes = Bytes::from_static(payload(64).leak());
     let message = Message::from(bytes.clone());
-    let (batches, one_by_one) = (receiver(Reader::Batches), receiver(Reader::Delimited));
+    keep_to(1);
+    let [batches, again] = [Reader::Batches; 2].map(receiver);
+    let one_by_one = receiver(Reader::Delimited);
+    keep_to(0);
     let mut group = criterion.benchmark_group("streamed");
     for (name, how, goal, pace) in [
         ("send each", Delimited::Send, AtLeast(150.0), 150),
@@ -328,20 +435,7 @@ fn streamed(criterion: &mut Criterion) {
         let amount = Throughput::Elements(STREAMED as u64);
         Pair::new(&row, goal, amount).pace(pace).run(
             &mut group,
-            |turns| {
-                runtime.block_on(async {
-                    let start = Instant::now();
-                    for _ in 0..turns {
-                        for _ in 0..STREAMED {
-                            ours.feed(message.clone()).await.unwrap();
-                        }
-                        ours.flush().await.unwrap();
-                    }
-                    // All of them are there.
-                    receipt(ours.get_ref(), turns).await;
-                    start.elapsed()
-                })
-            },
+            |turns| runtime.block_on(fed(&mut ours, &message, turns)),
             |turns| {
                 runtime.block_on(async {
                     let start = Instant::now();
@@ -360,7 +454,42 @@ fn streamed(criterion: &mut Criterion) {
             },
         );
     }
+    let mut ours = LengthPrefixed::framed(connected(&runtime, batches));
+    let mut theirs = connected(&runtime, again);
+    let wire = length_prefixed(64).slice(..STREAMED * (64 + 8));
+    let row = "64 B streamed over TCP / the bytes alone";
+    Pair::new(row, Unpromised, Throughput::Elements(STREAMED as u64)).run(
+        &mut group,
+        |turns| runtime.block_on(fed(&mut ours, &message, turns)),
+        |turns| {
+            runtime.block_on(async {
+                let start = Instant::now();
+                for _ in 0..turns {
+                    theirs.write_all(&wire).await.unwrap();
+                }
+                receipt(&theirs, turns).await;
+                start.elapsed()
+            })
+        },
+    );
     group.finish();
+}
+
+async fn fed(
+    ours: &mut Framed<TcpStream, LengthPrefixed>,
+    message: &Message,
+    turns: u64,
+) -> Duration {
+    let start = Instant::now();
+    for _ in 0..turns {
+        for _ in 0..STREAMED {
+            ours.feed(message.clone()).await.unwrap();
+        }
+        ours.flush().await.unwrap();
+    }
+    // All of them are there.
+    receipt(ours.get_ref(), turns).await;
+    start.elapsed()
 }
 
 /// Waits for so many receipts.
@@ -380,7 +509,7 @@ async fn receipt(stream: &TcpStream, mut count: u64) {
 criterion_group! {
     name = framing;
     config = benches::quick();
-    targets = decode, encode, newline
+    targets = decode, encode, limits, newline
 }
 
 criterion_group! {
