@@ -42,7 +42,10 @@ pub(in crate::server) const fn next(is_ours: bool, answered: Answered) -> Next {
 }
 
 /// The file of a Unix-domain socket of this name; `None` if that is none: 16 hexadecimal digits. Their paths have to be short.
-#[cfg_attr(not(unix), expect(dead_code, reason = "no sockets are passed there"))]
+#[cfg_attr(
+    not(any(unix, test)),
+    expect(dead_code, reason = "no sockets are passed there")
+)]
 pub(super) fn file(name: &str) -> Option<String> {
     is_hex(name, 16).then(|| format!("unity-{name}.sock"))
 }
