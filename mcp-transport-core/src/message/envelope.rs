@@ -23,10 +23,11 @@ pub(super) enum Envelope {
     Opaque(Defect),
 }
 
-/// A method's name: nearly always a piece of the message, owned only where it was written with
-/// escapes.
+/// A method's name: a piece of the message, owned only where it was written with escapes.
 #[derive(Clone, Debug)]
 pub(super) enum Name {
+    /// One that comes all the time: it need not be found to be text at each question.
+    Known(&'static str),
     Plain(Range<usize>),
     Unescaped(Box<str>),
 }
@@ -193,10 +194,28 @@ impl Parts {
 fn name(bytes: &[u8], range: Range<usize>) -> Option<Name> {
     let inner = bytes[range.clone()].strip_prefix(b"\"")?;
     let inner = inner.strip_suffix(b"\"")?;
+    if let Some(name) = known(inner) {
+        return Some(Name::Known(name));
+    }
     if inner.contains(&b'\\') {
         return unescaped(inner).map(|name| Name::Unescaped(name.into()));
     }
     Some(Name::Plain(range.start + 1..range.end - 1))
+}
+
+fn known(name: &[u8]) -> Option<&'static str> {
+    Some(match name {
+        b"ping" => "ping",
+        b"initialize" => "initialize",
+        b"tools/call" => "tools/call",
+        b"tools/list" => "tools/list",
+        b"resources/list" => "resources/list",
+        b"resources/read" => "resources/read",
+        b"notifications/progress" => "notifications/progress",
+        b"notifications/cancelled" => "notifications/cancelled",
+        b"notifications/initialized" => "notifications/initialized",
+        _ => return None,
+    })
 }
 
 /// What a text that is written with escapes stands for.

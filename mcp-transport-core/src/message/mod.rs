@@ -229,6 +229,7 @@ impl Message {
 
     fn name<'a>(&'a self, name: &'a Name) -> &'a str {
         match name {
+            Name::Known(text) => text,
             Name::Plain(range) => self.piece(range.clone()),
             Name::Unescaped(text) => text,
         }

@@ -133,6 +133,30 @@ fn the_parts_are_found_through_white_space_unicode_and_escapes() {
 }
 
 #[test]
+fn a_method_is_told_as_it_is_written_also_one_that_resembles_a_common_one() {
+    for common in [
+        "ping",
+        "initialize",
+        "tools/call",
+        "tools/list",
+        "resources/list",
+        "resources/read",
+        "notifications/progress",
+        "notifications/cancelled",
+        "notifications/initialized",
+    ] {
+        for method in [
+            common.to_owned(),
+            format!("{common}s"),
+            common[1..].to_owned(),
+        ] {
+            let message = Message::from(format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#));
+            assert_eq!(message.method(), Some(&*method));
+        }
+    }
+}
+
+#[test]
 fn depth_does_not_overflow_the_stack() {
     let deep = "[".repeat(200_000);
     assert_eq!(kind(&deep), "Opaque(NotJson)");
