@@ -7,8 +7,9 @@ use std::hash::{BuildHasherDefault, Hasher};
 /// A table by operation.
 ///
 /// Operations are numbered in turn, and neighbours stay neighbours here: who works through a queue
-/// of many thousands finds the next one close by. The numbers are ours, so nobody can choose some
-/// that collide.
+/// of many thousands finds the next one close by. The numbers are ours. Whoever leaves just those
+/// unanswered that collide, one in thousands, makes each look as long as there are of them, and no
+/// longer than the limit of operations.
 pub(super) type Table<V> = HashMap<Op, V, BuildHasherDefault<InTurn>>;
 
 #[derive(Debug, Default)]
