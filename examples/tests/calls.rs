@@ -7,7 +7,7 @@
 )]
 
 use examples::calls::target::{NoTarget, choose};
-use examples::calls::{Budget, Caller, Calls, Port, Progress, diagnose};
+use examples::calls::{Budget, Caller, Calls, Port, Progress, diagnose, expected};
 use examples::catalogue::Call;
 use examples::hub::{Config, Hub, Instance, Listed, Said, Standing, State};
 use mcp_transport_core::loopback::{FamilyState, Health};
@@ -150,15 +150,7 @@ impl Editors {
 
     /// One that is known by its status file.
     fn listed(mut self, project: &str, hash: &str, is_ready: bool) -> Self {
-        let listed = Listed {
-            project: project.to_owned(),
-            hash: hash.to_owned(),
-            path: Some(format!("/projects/{hash}")),
-            unity_version: "6000.0".to_owned(),
-            port: 6400,
-            is_ready,
-        };
-        self.state.list(self.now, &listed);
+        self.state.list(self.now, &listing(project, hash, is_ready));
         self
     }
 
@@ -169,6 +161,17 @@ impl Editors {
     /// The hash that a selector means.
     fn choose(&self, selector: Option<&str>) -> Result<String, NoTarget> {
         choose(self.now, &self.instances(), selector)
+    }
+}
+
+fn listing(project: &str, hash: &str, is_ready: bool) -> Listed {
+    Listed {
+        project: project.to_owned(),
+        hash: hash.to_owned(),
+        path: Some(format!("/projects/{hash}")),
+        unity_version: "6000.0".to_owned(),
+        port: 6400,
+        is_ready,
     }
 }
 
@@ -250,6 +253,34 @@ fn an_unnamed_call_is_for_the_only_editor_that_it_can_mean() {
     ));
     editors.now += Duration::from_secs(121);
     assert_eq!(editors.choose(None).as_deref(), Ok("b"));
+}
+
+#[test]
+fn the_next_owner_is_told_of_editors_that_come_back_and_of_none_that_calls_gave_up() {
+    let mut editors = Editors::new()
+        .with("A", "a", None)
+        .with("B", "b", AWAY)
+        .with("C", "c", QUIT)
+        .listed("D", "d", true);
+    assert_eq!(expected(editors.now, &editors.instances()), ["A@a", "B@b"]);
+    editors.now += Duration::from_secs(121);
+    assert_eq!(expected(editors.now, &editors.instances()), ["A@a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_takeover_the_default_editor_need_not_wait_for_the_others() {
+    let hub = Hub::new(Config::default());
+    hub.list(&listing("A", "a", true));
+    let calls = Calls::new(hub, Budget::default(), || None);
+    let missing = || vec!["B@b".to_owned()];
+    calls.expect_back(missing());
+    assert!(matches!(
+        calls.choose(None),
+        Err(NoTarget::Ambiguous { .. })
+    ));
+    assert_eq!(calls.choose(Some("A")).unwrap().hash, "a");
+    let calls = calls.fallback(Some("A"));
+    assert_eq!(calls.choose(None).unwrap().hash, "a");
 }
 
 #[test]

@@ -131,6 +131,11 @@ impl Calls {
         target::choose(now(), &here, Some(fallback)).ok()
     }
 
+    /// Of these editors, those that would come back to whoever has the port next.
+    pub fn expected(&self, instances: &[Instance]) -> Vec<String> {
+        expected(now(), instances)
+    }
+
     /// A former owner of the port had these editors, by their ids: for 5 s calls wait for those of them that are not back.
     pub fn expect_back(&self, editors: Vec<String>) {
         let mut settling = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
@@ -191,7 +196,7 @@ impl Calls {
         let instances = self.hub.snapshot();
         let hash = target::choose_or(now(), &instances, selector, self.fallback.as_deref())?;
         match self.missing(&instances) {
-            Some((missing, _)) if target::is_absent(selector) => {
+            Some((missing, _)) if !self.is_meant(&instances, selector, &hash) => {
                 return Err(target::besides(&instances, missing));
             }
             _ => {}
@@ -384,6 +389,11 @@ impl Calls {
         }
     }
 
+    /// Whether a call goes to this editor whoever else comes back: it names it, or this is where calls go that name none.
+    fn is_meant(&self, instances: &[Instance], selector: Option<&str>, hash: &str) -> bool {
+        !target::is_absent(selector) || self.preferred(instances).as_deref() == Some(hash)
+    }
+
     /// Waits for an editor that fits.
     async fn target(
         &self,
@@ -407,7 +417,7 @@ impl Calls {
             let settles = missing.as_ref().map(|(_, until)| *until);
             let why = match target::choose_or(now(), &instances, selector, fallback) {
                 Ok(hash) => match missing {
-                    Some((missing, _)) if target::is_absent(selector) => {
+                    Some((missing, _)) if !self.is_meant(&instances, selector, &hash) => {
                         target::besides(&instances, missing)
                     }
                     _ => return Ok(hash),

@@ -4,7 +4,8 @@
 //! refused a moment before, with a list. So for a while such a call waits for the others, and one that names an editor waits
 //! for that.
 
-use crate::hub::Instance;
+use super::target::EXPECTED_BACK;
+use crate::hub::{Instance, Phase};
 use std::time::{Duration, Instant};
 
 /// How long they have. Where the sockets of the port outlive their owner they are back at once; else the installed plugin (10.3)
@@ -47,13 +48,17 @@ impl Settling {
     }
 }
 
-/// What the owner tells of its editors: those that are connected, or about to be again. Those that listen are found by their
-/// files.
-pub fn expected(instances: &[Instance]) -> Vec<String> {
-    use crate::hub::Phase;
+/// What the owner tells of its editors: those that are connected, or about to be again. One that has been away for so long
+/// that calls no longer wait for it is not expected. Those that listen are found by their files.
+pub fn expected(now: Instant, instances: &[Instance]) -> Vec<String> {
+    let is_expected = |phase: &Phase| match *phase {
+        Phase::Connected => true,
+        Phase::Away { since } => now.saturating_duration_since(since) <= EXPECTED_BACK,
+        _ => false,
+    };
     let come_by_themselves = instances
         .iter()
-        .filter(|one| !one.by_file && matches!(one.phase, Phase::Connected | Phase::Away { .. }));
+        .filter(|one| !one.by_file && is_expected(&one.phase));
     come_by_themselves
         .take(MAX_EXPECTED)
         .map(Instance::id)

@@ -24,7 +24,7 @@ pub enum NoTarget {
 }
 
 /// An editor that is away for longer than this does not make a choice ambiguous any more.
-const EXPECTED_BACK: Duration = Duration::from_secs(120);
+pub(super) const EXPECTED_BACK: Duration = Duration::from_secs(120);
 
 /// Chooses an editor: by `Name@hash`, name, hash or its beginning, `Name@` with the beginning of a hash, or path; with no
 /// selector the only one there is. An editor that listens is also meant by its port. Hashes are read in either case.

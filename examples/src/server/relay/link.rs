@@ -1,7 +1,7 @@
 //! The server's end of a connection of one client: our own, or one by WebSocket.
 
 use super::book::{CHOSE, EDITORS, Editors, GOING};
-use crate::calls::{Calls, expected};
+use crate::calls::Calls;
 use crate::server::mcp::UnityMcp;
 use crate::server::offer::Choices;
 use http::HeaderMap;
@@ -9,6 +9,7 @@ use mcp_transport_core::{Error, Transport, TransportExt};
 use mcp_transport_ws::WsTransport;
 use rmcp::model::CustomNotification;
 use rmcp::{Peer, RoleServer, ServiceExt};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// By these a relay tells the owner whose session it carries, and what that has chosen with the owner before.
@@ -118,6 +119,9 @@ pub(super) async fn serve(
     }
 }
 
+/// How often it is looked whether an editor is still expected.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
 /// Tells a relay what its session chooses, which editors there are, and that we go, before we do.
 async fn tell(peer: Peer<RoleServer>, calls: Calls, mut choices: watch::Receiver<Choices>) {
     let say = async |method: &str, params| {
@@ -127,13 +131,15 @@ async fn tell(peer: Peer<RoleServer>, calls: Calls, mut choices: watch::Receiver
     };
     let (mut instances, mut told) = (calls.hub().instances(), Vec::new());
     loop {
-        let editors = expected(&instances.borrow_and_update());
+        let editors = calls.expected(&instances.borrow_and_update());
         if editors != told {
             told.clone_from(&editors);
             let said = serde_json::to_value(Editors { editors });
             say(EDITORS, said.ok()).await;
         }
         tokio::select! {
+            // One that stays away is not expected for ever.
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
             changed = instances.changed() => {
                 if changed.is_err() {
                     return;

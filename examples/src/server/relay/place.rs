@@ -185,7 +185,14 @@ impl Place {
         for (name, value) in link::headers(&self.client, choices, door.as_ref().map(Door::name)) {
             owner = owner.header(name, &value);
         }
-        let link = owner.connect().await.map_err(lost)?;
+        let link = match owner.connect().await {
+            Ok(link) => link,
+            Err(error) => {
+                // It has not given us its sockets, and may be gone before we ask again: then who dials would wait for nobody.
+                self.inner.lock().await.heir = None;
+                return Err(lost(error));
+            }
+        };
         if let Some(door) = door {
             let heir = door.receive(port).await;
             let mut inner = self.inner.lock().await;
@@ -353,6 +360,9 @@ impl Place {
             );
         }
         if let Some(server) = &inner.server {
+            if was_anothers {
+                self.expect_back(server);
+            }
             server.listen(&self.options, taken);
             inner.apart = None;
             return Ok(To::Own(server.calls().clone()));
@@ -413,8 +423,11 @@ impl Place {
                 return;
             };
             if let Ok(taken) = Taken::first_of_both(self.options.port) {
+                if inner.owner.is_some() {
+                    self.expect_back(server);
+                }
                 server.listen(&self.options, taken);
-                inner.apart = None;
+                (inner.apart, inner.owner) = (None, None);
                 let port = self.options.port;
                 tracing::info!(port, "the port is free; editors can connect now");
                 return;
