@@ -444,7 +444,7 @@ async fn what_needs_no_key_tells_nothing_of_anybody() {
     let names: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
     assert_eq!(
         names,
-        ["message", "status", "timestamp", "version"],
+        ["message", "server", "status", "timestamp", "version"],
         "{health:?}"
     );
     let login = get("/api/auth/login-url").await;
