@@ -99,6 +99,13 @@ mod tests {
             changed.push(Instant::now());
             sleep(Duration::from_millis((number as u64 * 37) % 450)).await;
         }
+        // Then it goes: its file does, and does not come back.
+        sleep(TOLD).await;
+        hub.unlist("0a");
+        let mut editors = hub.instances();
+        let gone = editors.wait_for(|editors| editors.is_empty()).await;
+        assert!(gone.is_ok());
+        changed.push(Instant::now());
         sleep(TOLD).await;
         let mut times = Vec::new();
         while let Ok(at) = heard.try_recv() {
