@@ -203,7 +203,8 @@ where
 
     /// Until the connection ends, or the client is gone.
     async fn converse<C: Connector<Transport = T>>(&mut self, dialer: &mut Dialer<C>) -> Error {
-        self.driver.connected(now());
+        let now = self.read_clocks();
+        self.driver.connected(now);
         self.unflushed = false;
         let mut established = false;
         poll_fn(|cx| {
@@ -384,7 +385,18 @@ where
                 self.armed = Some(set);
             }
         }
-        if self.armed.is_none() || self.timer.poll_unpin(cx).is_pending() {
+        let Some(set) = self.armed else {
+            return Ok(false);
+        };
+        if self.timer.poll_unpin(cx).is_pending() {
+            return Ok(false);
+        }
+        if set > now {
+            // It fires late, never early, so time went on since `now` was read; by much, if this
+            // process was frozen meanwhile, and that has to be told before any deadline is met. So
+            // the clocks are read again: then it is due, or was late, and comes here no more. Until
+            // then it stays ready, however often it is polled.
+            cx.waker().wake_by_ref();
             return Ok(false);
         }
         self.armed = None;
@@ -432,3 +444,6 @@ async fn goodbye<T: Sink<Message, Error = Error>>(mut transport: Pin<Box<T>>) {
 fn now() -> Instant {
     time::Instant::now().into_std()
 }
+
+#[cfg(test)]
+mod tests;
