@@ -147,7 +147,7 @@ impl<P: Clone> Delivery<P> {
 
     /// The client no longer waits.
     pub fn abandon(&mut self, op: Op) -> Abandoned {
-        let Some(entry) = self.entries.get_mut(&op) else {
+        let Some(entry) = self.entries.get_mut(op) else {
             return Abandoned::Over;
         };
         if entry.state == State::Queued {
@@ -178,7 +178,7 @@ impl<P: Clone> Delivery<P> {
     /// The host has shown that this operation does it no harm: its redeliveries are counted afresh.
     /// For what has no end by design, and so outlives any number of connections.
     pub fn proved(&mut self, op: Op) {
-        if let Some(entry) = self.entries.get_mut(&op) {
+        if let Some(entry) = self.entries.get_mut(op) {
             entry.redeliveries = 0;
         }
     }
@@ -212,7 +212,7 @@ impl<P: Clone> Delivery<P> {
         self.flight.insert(op);
         let entry = self
             .entries
-            .get_mut(&op)
+            .get_mut(op)
             .expect("what is queued has an entry");
         entry.state = State::Delivered;
         if entry.links.len() == MAX_LINKS {
@@ -238,7 +238,7 @@ impl<P: Clone> Delivery<P> {
         }
         let entry = self
             .entries
-            .get_mut(&op)
+            .get_mut(op)
             .expect("what was delivered has an entry");
         entry.links.pop();
         self.requeue(op);
@@ -249,7 +249,7 @@ impl<P: Clone> Delivery<P> {
     pub fn started(&mut self, link: Link, op: Op) {
         if self.is_on(link, op, State::Delivered) {
             self.entries
-                .get_mut(&op)
+                .get_mut(op)
                 .expect("what was delivered has an entry")
                 .state = State::Started;
         }
@@ -259,7 +259,7 @@ impl<P: Clone> Delivery<P> {
     ///
     /// The link may be a former one: a host that comes back may name operations of its former life.
     pub fn complete(&mut self, link: Link, op: Op) -> Answer {
-        let Some(entry) = self.entries.get(&op) else {
+        let Some(entry) = self.entries.get(op) else {
             return if self.remembered.claim(link, op) {
                 Answer::Late
             } else {
@@ -313,20 +313,20 @@ impl<P: Clone> Delivery<P> {
     /// A host of another process may have seen this operation, which is queued: it counts as
     /// handed out before.
     pub fn mark_seen(&mut self, op: Op) {
-        if let Some(entry) = self.entries.get_mut(&op) {
+        if let Some(entry) = self.entries.get_mut(op) {
             entry.seen = true;
         }
     }
 
     /// When this operation is settled, if it is still queued then; `None` for one that is over.
     pub fn expires(&self, op: Op) -> Option<Instant> {
-        self.entries.get(&op).map(|entry| entry.expires)
+        self.entries.get(op).map(|entry| entry.expires)
     }
 
     /// True if a former host may have seen this operation, which is not over: what
     /// [`Handout::redelivered`] would say.
     pub fn seen(&self, op: Op) -> bool {
-        self.entries.get(&op).is_some_and(|entry| entry.seen)
+        self.entries.get(op).is_some_and(|entry| entry.seen)
     }
 
     /// How many operations are not over.
@@ -365,7 +365,7 @@ impl<P: Clone> Delivery<P> {
             if at > now {
                 return;
             }
-            let entry = self.entries.get_mut(&op).expect("a deadline has an entry");
+            let entry = self.entries.get_mut(op).expect("a deadline has an entry");
             if entry.state == State::Queued {
                 let outcome = if entry.seen {
                     Outcome::Unknown
@@ -401,7 +401,7 @@ impl<P: Clone> Delivery<P> {
         self.attached.is_some_and(|attached| attached.link == link)
             && self
                 .entries
-                .get(&op)
+                .get(op)
                 .is_some_and(|entry| entry.state == state && entry.links.last() == Some(&link))
     }
 
@@ -410,7 +410,7 @@ impl<P: Clone> Delivery<P> {
         let limit = self.limits.redeliveries;
         let entry = self
             .entries
-            .get_mut(&op)
+            .get_mut(op)
             .expect("what is in flight has an entry");
         let untouched = untouched && entry.state != State::Started;
         if entry.abandoned || !entry.submit.answered {
@@ -432,7 +432,7 @@ impl<P: Clone> Delivery<P> {
         self.flight.remove(&op);
         let entry = self
             .entries
-            .get_mut(&op)
+            .get_mut(op)
             .expect("what is requeued has an entry");
         if entry.abandoned {
             self.forget_but_remember(op);
@@ -444,7 +444,8 @@ impl<P: Clone> Delivery<P> {
     }
 
     fn settle(&mut self, op: Op, outcome: Outcome, cause: Cause) {
-        let answered = self.entries[&op].submit.answered;
+        let entry = self.entries.get(op).expect("what is settled has an entry");
+        let answered = entry.submit.answered;
         self.forget_but_remember(op);
         if answered {
             self.outputs
@@ -459,7 +460,7 @@ impl<P: Clone> Delivery<P> {
     }
 
     fn forget(&mut self, op: Op) -> Option<Entry<P>> {
-        let entry = self.entries.remove(&op)?;
+        let entry = self.entries.remove(op)?;
         self.queue.remove(&op);
         self.flight.remove(&op);
         if let Some(at) = entry.deadline {

@@ -30,7 +30,7 @@ impl Remembered {
             // bounded.
             self.order
                 .pop_front()
-                .map(|oldest| self.links.remove(&oldest));
+                .map(|oldest| self.links.remove(oldest));
         }
         self.order.push_back(op);
         self.links.insert(op, links);
@@ -40,10 +40,10 @@ impl Remembered {
     pub(super) fn claim(&mut self, link: Link, op: Op) -> bool {
         let known = self
             .links
-            .get(&op)
+            .get(op)
             .is_some_and(|links| links.contains(&link));
         if known {
-            self.links.remove(&op);
+            self.links.remove(op);
         }
         known
     }
