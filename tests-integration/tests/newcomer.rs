@@ -18,6 +18,7 @@ use tests_integration::folder::Folder;
 use tests_integration::process::unity_server;
 use tests_integration::raw::{exchange_at, request};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::Child;
 use tokio::time::{sleep, timeout};
 
 const GUIDE: &str = include_str!("../../docs/unity.md");
@@ -42,6 +43,19 @@ fn configurations() -> Vec<Value> {
     let all = blocks("json").into_iter().chain(tables);
     all.map(|text| serde_json::from_str(text).unwrap_or_else(|why| panic!("{text}: {why}")))
         .collect()
+}
+
+/// A server that a client starts, for this port, and that client. The server ends with its handle.
+async fn started(args: &[&str], port: u16, state: &Folder) -> (Child, Client) {
+    let url = format!("http://127.0.0.1:{port}");
+    let mut server = unity_server(&[args, &["--http-url", &url]].concat())
+        .env("MCP_BROKER_STATE_DIR", state.path())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pipes = tokio::io::join(server.stdout.take().unwrap(), server.stdin.take().unwrap());
+    let client = Client::legacy(codec::framed(pipes, Lines::new()).typed()).await;
+    (server, client)
 }
 
 async fn health(port: u16) -> Value {
@@ -86,16 +100,9 @@ async fn what_the_guide_has_clients_start_is_a_server_and_an_editor_that_comes_i
     args.dedup();
     assert_eq!(args, [["--transport", "stdio"]]);
     let port = Loopback::bind(0).unwrap().local_port();
-    let url = format!("http://127.0.0.1:{port}");
     let state = Folder::new();
     let began = Instant::now();
-    let mut server = unity_server(&[&args[0][..], &["--http-url", &url]].concat())
-        .env("MCP_BROKER_STATE_DIR", state.path())
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let pipes = tokio::io::join(server.stdout.take().unwrap(), server.stdin.take().unwrap());
-    let client = Client::legacy(codec::framed(pipes, Lines::new()).typed()).await;
+    let (_server, client) = started(&args[0], port, &state).await;
     let editor = Editor::spawn(
         &format!("ws://127.0.0.1:{port}/hub/plugin"),
         Options::default(),
@@ -169,15 +176,8 @@ async fn a_server_whose_port_the_python_server_has_answers_with_the_text_of_the_
             let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer.as_bytes()).await;
         }
     });
-    let url = format!("http://127.0.0.1:{port}");
     let state = Folder::new();
-    let mut server = unity_server(&["--transport", "stdio", "--http-url", &url])
-        .env("MCP_BROKER_STATE_DIR", state.path())
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let pipes = tokio::io::join(server.stdout.take().unwrap(), server.stdin.take().unwrap());
-    let client = Client::legacy(codec::framed(pipes, Lines::new()).typed()).await;
+    let (_server, client) = started(&["--transport", "stdio"], port, &state).await;
     let cube = json!({"action": "create", "name": "Cube"});
     let call = client.call("manage_gameobject", cube);
     let answer = timeout(PATIENCE, call).await.expect("no call hangs");
