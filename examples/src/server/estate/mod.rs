@@ -27,6 +27,8 @@
     reason = "the shell that waits for the other end, and not for ever"
 )]
 
+#[cfg(unix)]
+mod folder;
 #[cfg(not(unix))]
 mod nothing;
 #[cfg(unix)]

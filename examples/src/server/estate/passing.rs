@@ -4,6 +4,7 @@
     reason = "the shell that waits for the other end, and not for ever"
 )]
 
+use super::folder::{listen, random, remove};
 use super::{Taken, rule};
 use mcp_transport_broker::launch::default_state_dir;
 use rustix::fs::{FlockOperation, fcntl_lock};
@@ -12,13 +13,13 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, Shutdown, recvmsg, sendmsg, shutdown,
 };
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::Interest;
@@ -321,39 +322,6 @@ fn only_ours(other: &UnixStream) -> io::Result<()> {
     ))
 }
 
-/// How often the folder is made, at most: whoever had the last file there removes it.
-const FOLDERS: u32 = 100;
-
-fn listen(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
-    let mut tried = 0;
-    let listener = loop {
-        tried += 1;
-        let made = path.parent().map_or(Ok(()), |folder| {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)
-        });
-        let bound = made.and_then(|()| std::os::unix::net::UnixListener::bind(path));
-        match bound {
-            Err(error)
-                if tried < FOLDERS
-                    && matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists
-                    ) => {}
-            bound => break bound?,
-        }
-    };
-    fs::set_permissions(path, Permissions::from_mode(0o600))
-        .and_then(|()| listener.set_nonblocking(true))
-        .inspect_err(|_| remove(path))?;
-    Ok(listener)
-}
-
-fn remove(path: &Path) {
-    let _ = fs::remove_file(path);
-    // Others may have files there, and then it stays.
-    let _ = path.parent().map(fs::remove_dir);
-}
-
 /// A file that has no name any more, so that nothing is left of it. Not in the folder of the user, which may be on another
 /// machine, where locks are slow or none.
 fn nameless() -> io::Result<File> {
@@ -366,10 +334,4 @@ fn nameless() -> io::Result<File> {
         .open(&path)?;
     fs::remove_file(&path)?;
     Ok(file)
-}
-
-fn random() -> String {
-    let mut random = [0; 8];
-    getrandom::fill(&mut random).expect("the system has random numbers");
-    random.iter().map(|byte| format!("{byte:02x}")).collect()
 }
