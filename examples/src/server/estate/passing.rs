@@ -4,7 +4,7 @@
     reason = "the shell that waits for the other end, and not for ever"
 )]
 
-use super::folder::{listen, random, remove};
+use super::folder::{self, listen, random, remove};
 use super::{Taken, rule};
 use mcp_transport_broker::launch::default_state_dir;
 use rustix::fs::{FlockOperation, fcntl_lock};
@@ -84,8 +84,12 @@ impl Estate {
         let Some(file) = rule::file(name) else {
             return;
         };
-        let path = default_state_dir().join(file);
         let given = async {
+            let path = spawn_blocking(move || {
+                let folder = default_state_dir();
+                folder::only_ours(&folder).map(|()| folder.join(file))
+            });
+            let path = path.await.map_err(io::Error::other)??;
             let relay = UnixStream::connect(&path).await?;
             only_ours(&relay)?;
             let held = self.clone();
@@ -99,7 +103,7 @@ impl Estate {
         };
         let given = tokio::time::timeout(PATIENCE, given).await;
         if let Err(error) = given.unwrap_or_else(|late| Err(late.into())) {
-            tracing::debug!(%error, "a relay could not be given this server's sockets");
+            say(&error, "a relay could not be given this server's sockets");
         }
     }
 
@@ -198,7 +202,7 @@ impl Heir {
                 IpAddr::V6(Ipv6Addr::LOCALHOST),
             ]
             .contains(&at.ip());
-            if at.port() != port || !is_loopback {
+            if at.port() != port || !is_loopback || !listens(&socket) {
                 return None;
             }
             sockets.push(socket);
@@ -242,9 +246,7 @@ impl Door {
             })
         });
         opened
-            .inspect_err(|error| {
-                tracing::debug!(%error, "the owner's sockets cannot be inherited");
-            })
+            .inspect_err(|error| say(error, "the owner's sockets cannot be inherited"))
             .ok()
     }
 
@@ -265,9 +267,18 @@ impl Door {
         };
         let received = tokio::time::timeout(PATIENCE, received).await;
         match received.unwrap_or_else(|late| Err(late.into())) {
-            Ok(parts) => Heir::of(parts, port),
+            Ok(parts) => {
+                let heir = Heir::of(parts, port);
+                if heir.is_none() {
+                    tracing::warn!(
+                        port,
+                        "what came does not listen on this port, and is closed"
+                    );
+                }
+                heir
+            }
             Err(error) => {
-                tracing::debug!(%error, "the owner's sockets have not come");
+                say(&error, "the owner's sockets have not come");
                 None
             }
         }
@@ -311,6 +322,26 @@ fn receive(owner: &UnixStream) -> io::Result<Vec<OwnedFd>> {
     Ok(parts)
 }
 
+/// Whoever is bound and does not listen would be taken for one that does, and nobody could dial.
+#[cfg(not(target_vendor = "apple"))]
+fn listens(socket: &TcpListener) -> bool {
+    rustix::net::sockopt::socket_acceptconn(socket).unwrap_or(false)
+}
+
+/// Apple's systems do not tell. The first accept fails there, and the address is bound anew.
+#[cfg(target_vendor = "apple")]
+const fn listens(_: &TcpListener) -> bool {
+    true
+}
+
+/// What is forbidden somebody can mend; the rest is no more than a port that is bound anew.
+fn say(error: &io::Error, what: &str) {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => tracing::warn!(%error, "{what}"),
+        _ => tracing::debug!(%error, "{what}"),
+    }
+}
+
 /// Whoever is at the other end is the user whom this process belongs to.
 fn only_ours(other: &UnixStream) -> io::Result<()> {
     if other.peer_cred()?.uid() == rustix::process::geteuid().as_raw() {
@@ -334,4 +365,38 @@ fn nameless() -> io::Result<File> {
         .open(&path)?;
     fs::remove_file(&path)?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::{AddressFamily, SocketType, bind, socket};
+
+    fn right() -> OwnedFd {
+        nameless().unwrap().into()
+    }
+
+    #[test]
+    fn an_heir_has_what_listens_on_this_port_of_loopback_and_nothing_else() {
+        let ours = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = ours.local_addr().unwrap().port();
+        let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let copy = || OwnedFd::from(ours.try_clone().unwrap());
+        assert!(Heir::of(vec![right(), copy()], port).is_some());
+        assert!(Heir::of(vec![right(), copy(), other.into()], port).is_none());
+        assert!(Heir::of(vec![right(), copy()], port ^ 1).is_none());
+        assert!(Heir::of(vec![right(), right()], port).is_none());
+        assert!(Heir::of(vec![right()], port).is_none());
+        assert!(Heir::of(Vec::new(), port).is_none());
+    }
+
+    #[cfg(not(target_vendor = "apple"))]
+    #[test]
+    fn a_socket_that_is_bound_and_does_not_listen_is_not_inherited() {
+        let bound = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&bound, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let bound = TcpListener::from(bound);
+        let port = bound.local_addr().unwrap().port();
+        assert!(Heir::of(vec![right(), bound.into()], port).is_none());
+    }
 }

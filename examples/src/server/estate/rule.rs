@@ -50,6 +50,31 @@ pub(super) fn file(name: &str) -> Option<String> {
     is_hex(name, 16).then(|| format!("unity-{name}.sock"))
 }
 
+/// Whose a folder is, to whom a socket is passed there.
+#[cfg(any(unix, test))]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Folder {
+    /// Only its user can put something there.
+    Ours,
+    /// Its group, or everybody, can.
+    OpenToOthers,
+    /// Somebody else's.
+    Anothers,
+}
+
+/// By a folder's mode, its owner, and who we are. In one that others can write to, as in `/tmp`, the name of a relay's socket
+/// may lead to anything of the same user's that listens. The sticky bit does not help: it keeps names, and not from being made.
+#[cfg(any(unix, test))]
+pub(super) const fn folder(mode: u32, owner: u32, user: u32) -> Folder {
+    if owner != user {
+        Folder::Anothers
+    } else if mode & 0o022 != 0 {
+        Folder::OpenToOthers
+    } else {
+        Folder::Ours
+    }
+}
+
 /// Whether a file of this name is one of a question, which lives for as long as that.
 pub(super) fn is_left_over(name: &str) -> bool {
     let Some((stem, kind)) = name
@@ -106,6 +131,17 @@ mod tests {
             "0123456789abcdef0",
         ] {
             assert_eq!(file(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_folder_is_ours_that_is_our_users_and_that_nobody_else_writes_to() {
+        for ours in [0o700, 0o750, 0o755, 0o40700] {
+            assert_eq!(folder(ours, 1_000, 1_000), Folder::Ours);
+            assert_eq!(folder(ours, 0, 1_000), Folder::Anothers);
+        }
+        for open in [0o770, 0o775, 0o702, 0o777, 0o1777] {
+            assert_eq!(folder(open, 1_000, 1_000), Folder::OpenToOthers);
         }
     }
 
