@@ -273,7 +273,7 @@ async fn after_a_takeover_the_default_editor_need_not_wait_for_the_others() {
     hub.list(&listing("A", "a", true));
     let calls = Calls::new(hub, Budget::default(), || None);
     let missing = || vec!["B@b".to_owned()];
-    calls.expect_back(missing());
+    calls.expect_back(missing(), now());
     assert!(matches!(
         calls.choose(None),
         Err(NoTarget::Ambiguous { .. })
@@ -281,6 +281,24 @@ async fn after_a_takeover_the_default_editor_need_not_wait_for_the_others() {
     assert_eq!(calls.choose(Some("A")).unwrap().hash, "a");
     let calls = calls.fallback(Some("A"));
     assert_eq!(calls.choose(None).unwrap().hash, "a");
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+#[tokio::test(start_paused = true)]
+async fn editors_of_an_owner_that_is_long_gone_are_not_waited_for() {
+    let hub = Hub::new(Config::default());
+    hub.list(&listing("A", "a", true));
+    let calls = Calls::new(hub, Budget::default(), || None);
+    let seen = now();
+    for (since, is_waited) in [(0, true), (120, true), (121, false)] {
+        let gone = seen + Duration::from_secs(since);
+        tokio::time::advance(gone - now()).await;
+        calls.expect_back(vec!["B@b".to_owned()], seen);
+        assert_eq!(calls.choose(None).is_err(), is_waited, "{since} s");
+    }
 }
 
 #[test]

@@ -136,10 +136,11 @@ impl Calls {
         expected(now(), instances)
     }
 
-    /// A former owner of the port had these editors, by their ids: for 5 s calls wait for those of them that are not back.
-    pub fn expect_back(&self, editors: Vec<String>) {
+    /// A former owner of the port had these editors, by their ids, when it was last `seen`: for 5 s calls wait for those of them
+    /// that are not back. Nobody waits if that was more than 120 s ago.
+    pub fn expect_back(&self, editors: Vec<String>, seen: Instant) {
         let mut settling = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
-        settling.begin(now(), editors);
+        settling.begin(now(), seen, editors);
     }
 
     fn missing(&self, instances: &[Instance]) -> Option<(Vec<String>, Instant)> {

@@ -23,8 +23,12 @@ pub(super) struct Settling {
 }
 
 impl Settling {
-    /// The former owner had these.
-    pub(super) fn begin(&mut self, now: Instant, mut expected: Vec<String>) {
+    /// The former owner had these, when it was last known to be there. One that has gone without an owner for so long that calls
+    /// would no longer wait for it is not waited for here either.
+    pub(super) fn begin(&mut self, now: Instant, seen: Instant, mut expected: Vec<String>) {
+        if now.saturating_duration_since(seen) > EXPECTED_BACK {
+            expected.clear();
+        }
         expected.truncate(MAX_EXPECTED);
         self.until = Some(now + SETTLING);
         self.expected = expected;

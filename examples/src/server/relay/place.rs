@@ -22,7 +22,7 @@ use mcp_transport_ws::{WsConfig, WsConnector};
 use std::io;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
@@ -67,6 +67,8 @@ struct Inner {
     apart: Option<CancellationToken>,
     /// Whose client we were.
     owner: Option<u32>,
+    /// Since when it is gone: the first look after it ended.
+    lost: Option<Instant>,
     /// How many times in a row the port was taken, and nobody answered there.
     nobody: usize,
     /// The sockets of the owner whose client we are.
@@ -211,6 +213,9 @@ impl Place {
         if let (Some(server), None) = (&inner.server, &inner.apart) {
             return Ok(To::Own(server.calls().clone()));
         }
+        if inner.owner.is_some() {
+            inner.lost.get_or_insert_with(now);
+        }
         if self.options.behind_broker
             && inner.server.is_none()
             && let Some(to) = self.look_at_broker(&mut inner).await?
@@ -337,7 +342,7 @@ impl Place {
                 }
                 let server = candidate.chosen();
                 if inner.owner.is_some() {
-                    self.expect_back(&server);
+                    self.expect_back(inner, &server);
                 }
                 Ok(Some(installed(inner, server)))
             }
@@ -361,7 +366,7 @@ impl Place {
         }
         if let Some(server) = &inner.server {
             if was_anothers {
-                self.expect_back(server);
+                self.expect_back(inner, server);
             }
             server.listen(&self.options, taken);
             inner.apart = None;
@@ -369,15 +374,16 @@ impl Place {
         }
         let server = Whole::start(&self.options, taken, None)?;
         if was_anothers {
-            self.expect_back(&server);
+            self.expect_back(inner, &server);
         }
         Ok(installed(inner, server))
     }
 
     /// Its editors are about to be ours.
-    fn expect_back(&self, server: &Whole) {
+    fn expect_back(&self, inner: &Inner, server: &Whole) {
         let book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-        server.calls().expect_back(book.editors());
+        let seen = inner.lost.unwrap_or_else(now);
+        server.calls().expect_back(book.editors(), seen);
     }
 
     fn relay(&self, inner: &mut Inner, host: &'static str, pid: u32, is_owner: bool) -> To {
@@ -389,7 +395,7 @@ impl Place {
                 "another unity_server has the port; this client's messages go to that one"
             );
         }
-        (inner.apart, inner.nobody) = (None, 0);
+        (inner.apart, inner.lost, inner.nobody) = (None, None, 0);
         if !is_owner {
             inner.heir = None;
         }
@@ -407,9 +413,12 @@ impl Place {
         tracing::warn!("{} {}", fault.what, fault.next_step);
         let server = Whole::start_apart(&self.options, fault)?;
         let cut = CancellationToken::new();
-        inner.apart = Some(cut.clone());
-        tokio::spawn(self.clone().wait_for_port(cut));
-        Ok(installed(inner, server))
+        tokio::spawn(self.clone().wait_for_port(cut.clone()));
+        // The port may be ours in a moment, and then its editors are.
+        let owner = inner.owner;
+        let to = installed(inner, server);
+        (inner.apart, inner.owner) = (Some(cut), owner);
+        Ok(to)
     }
 
     async fn wait_for_port(self: Arc<Self>, cut: CancellationToken) {
@@ -424,7 +433,7 @@ impl Place {
             };
             if let Ok(taken) = Taken::first_of_both(self.options.port) {
                 if inner.owner.is_some() {
-                    self.expect_back(server);
+                    self.expect_back(&inner, server);
                 }
                 server.listen(&self.options, taken);
                 (inner.apart, inner.owner) = (None, None);
@@ -508,6 +517,10 @@ fn lost(error: Error) -> Error {
         ErrorKind::TooLarge { .. } => error,
         _ => Error::new(ErrorKind::Disconnected).context(error.to_string()),
     }
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// Somebody is bound to it who does not listen.
