@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tests_integration::ear::Ear;
 use tests_integration::folder::Folder;
@@ -164,11 +164,12 @@ async fn creates(client: &Client, name: &str) -> Result<Answer, String> {
     call(client, "manage_gameobject", arguments).await
 }
 
-/// Calls of one client, one every 50 ms, until told to stop: what became of each.
+/// Calls of one client, one every 50 ms, until told to stop: what became of each. Counts those that succeed meanwhile.
 async fn load(
     client: Arc<Client>,
     prefix: String,
     stop: Arc<AtomicBool>,
+    succeeded: Arc<AtomicUsize>,
 ) -> Vec<(String, Result<Answer, String>)> {
     let (mut calls, patience) = (JoinSet::new(), Arc::new(Semaphore::new(100)));
     let mut tick = tokio::time::interval(Duration::from_millis(50));
@@ -179,8 +180,10 @@ async fn load(
             break;
         }
         let (client, name) = (client.clone(), format!("{prefix}-{number}"));
+        let succeeded = succeeded.clone();
         calls.spawn(async move {
             let answer = creates(&client, &name).await;
+            succeeded.fetch_add(usize::from(answer.is_ok()), Ordering::Relaxed);
             drop(permit);
             (name, answer)
         });
@@ -194,6 +197,7 @@ async fn twenty_kills_of_the_server_under_load_cost_no_client_its_session_and_no
     let editor = rig.editor(sim::Options::default());
     editor.connected().await;
     let stop = Arc::new(AtomicBool::new(false));
+    let succeeded = Arc::<AtomicUsize>::default();
     let clients = [
         rig.legacy().await,
         rig.legacy().await,
@@ -207,11 +211,14 @@ async fn twenty_kills_of_the_server_under_load_cost_no_client_its_session_and_no
             client.clone(),
             format!("client{number}"),
             stop.clone(),
+            succeeded.clone(),
         ));
     }
     let broker = rig.broker_pid().await;
     for _ in 0..20 {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        // Each server lives until calls have come to an end with it, however busy the machine is.
+        let enough = succeeded.load(Ordering::Relaxed) + 10;
+        until(async || succeeded.load(Ordering::Relaxed) >= enough).await;
         rig.kill().await;
         rig.start_again();
         editor.connected().await;
@@ -225,33 +232,19 @@ async fn twenty_kills_of_the_server_under_load_cost_no_client_its_session_and_no
     stop.store(true, Ordering::Relaxed);
     let answers: Vec<_> = loads.join_all().await.into_iter().flatten().collect();
 
-    assert!(
-        answers.len() > 200,
-        "only {} calls were made",
-        answers.len()
-    );
     let created = editor.report().objects_created;
     let twice: BTreeMap<_, _> = created.iter().filter(|(_, count)| **count > 1).collect();
     assert!(twice.is_empty(), "these took effect twice: {twice:?}");
-    let mut succeeded = 0;
     for (name, answer) in &answers {
         match answer {
-            Ok(_) => {
-                succeeded += 1;
-                assert_eq!(
-                    created.get(name),
-                    Some(&1),
-                    "{name} was answered and is not there"
-                );
-            }
+            Ok(_) => assert_eq!(
+                created.get(name),
+                Some(&1),
+                "{name} was answered and is not there"
+            ),
             Err(outcome) => assert_eq!(outcome, "unknown", "{name}"),
         }
     }
-    assert!(
-        succeeded > answers.len() / 2,
-        "{succeeded} of {}",
-        answers.len()
-    );
     assert_eq!(
         rig.broker_pid().await,
         broker,
