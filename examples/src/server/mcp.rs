@@ -10,6 +10,7 @@ use super::follow::{follow, offered};
 use super::log;
 use super::offer::{self, Choices};
 use super::prepare::refused;
+use super::relay::chose;
 use super::sessions::Session;
 use super::tasks::takes_tasks;
 use crate::calls::{Caller, Calls};
@@ -38,6 +39,8 @@ pub struct UnityMcp {
     owner: Option<String>,
     /// What the session has chosen. Whoever follows it ends with it.
     pub(super) choices: watch::Sender<Choices>,
+    /// Whether its client is told of that, to tell the next server.
+    tells_choices: bool,
     /// From which level on it wants a log; none unless it has said so.
     log: watch::Sender<Option<LoggingLevel>>,
 }
@@ -52,6 +55,7 @@ impl UnityMcp {
             session: Some(session),
             owner: None,
             choices: watch::Sender::default(),
+            tells_choices: false,
             log: watch::Sender::default(),
         }
     }
@@ -63,6 +67,7 @@ impl UnityMcp {
             session: None,
             owner,
             choices: watch::Sender::default(),
+            tells_choices: false,
             log: watch::Sender::default(),
         }
     }
@@ -72,6 +77,15 @@ impl UnityMcp {
         let mcp = Self::behind_broker(calls, owner);
         mcp.choices.send_replace(choices);
         mcp
+    }
+
+    /// Whether the client hears what its session chooses: one of us, who tells the server after us.
+    #[must_use]
+    pub(super) fn tells_choices(self, tells_choices: bool) -> Self {
+        Self {
+            tells_choices,
+            ..self
+        }
     }
 
     async fn call(
@@ -95,7 +109,14 @@ impl UnityMcp {
             return self.execute_custom_tool(&call, context).await;
         }
         if call.command.is_none() && !handler.is_some_and(logic::knows) {
-            return self.own(&call, context).await.into();
+            let before = self.choices.borrow().clone();
+            let answer = self.own(&call, context).await;
+            let after = self.choices.borrow().clone();
+            if self.tells_choices && after != before {
+                // Before the answer: what a client was told holds, also if we go in this moment.
+                chose(&context.peer, &after).await;
+            }
+            return answer.into();
         }
         if let Some(task) = self.as_task(tool, &call, selector.as_deref(), context) {
             return task;

@@ -9,6 +9,7 @@ use mcp_transport_core::{Error, Transport, TransportExt};
 use mcp_transport_ws::WsTransport;
 use rmcp::model::CustomNotification;
 use rmcp::{Peer, RoleServer, ServiceExt};
+use serde_json::Value;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -104,13 +105,13 @@ pub(super) async fn serve(
     session: Session,
     client: impl Transport + Send + Unpin + 'static,
 ) {
+    let is_ours = session.is_ours;
     let mcp = UnityMcp::on_link(calls.clone(), session.owner, session.choices);
+    let mcp = mcp.tells_choices(is_ours);
     let choices = mcp.choices.subscribe();
     match mcp.serve(client.typed()).await {
         Ok(service) => {
-            let tells = session
-                .is_ours
-                .then(|| tell(service.peer().clone(), calls, choices));
+            let tells = is_ours.then(|| tell(service.peer().clone(), calls, choices));
             let told = futures::future::OptionFuture::from(tells);
             // It ends with the choices, and so with the service.
             let _ = futures::future::join(service.waiting(), told).await;
@@ -122,20 +123,20 @@ pub(super) async fn serve(
 /// How often it is looked whether an editor is still expected.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
-/// Tells a relay what its session chooses, which editors there are, and that we go, before we do.
+/// Tells a relay what its session has chosen.
+pub(in crate::server) async fn chose(peer: &Peer<RoleServer>, choices: &Choices) {
+    say(peer, CHOSE, serde_json::to_value(choices).ok()).await;
+}
+
+/// Tells a relay which editors there are, and that we go, before we do. Ends with the session's choices.
 async fn tell(peer: Peer<RoleServer>, calls: Calls, mut choices: watch::Receiver<Choices>) {
-    let say = async |method: &str, params| {
-        let said = CustomNotification::new(method, params);
-        // One that cannot be told is about to be noticed as gone.
-        let _ = peer.send_notification(said.into()).await;
-    };
     let (mut instances, mut told) = (calls.hub().instances(), Vec::new());
     loop {
         let editors = calls.expected(&instances.borrow_and_update());
         if editors != told {
             told.clone_from(&editors);
             let said = serde_json::to_value(Editors { editors });
-            say(EDITORS, said.ok()).await;
+            say(&peer, EDITORS, said.ok()).await;
         }
         tokio::select! {
             // One that stays away is not expected for ever.
@@ -149,10 +150,14 @@ async fn tell(peer: Peer<RoleServer>, calls: Calls, mut choices: watch::Receiver
                 if changed.is_err() {
                     return;
                 }
-                let chosen = serde_json::to_value(&*choices.borrow_and_update());
-                say(CHOSE, chosen.ok()).await;
             }
-            () = calls.stopped() => return say(GOING, None).await,
+            () = calls.stopped() => return say(&peer, GOING, None).await,
         }
     }
+}
+
+async fn say(peer: &Peer<RoleServer>, method: &str, params: Option<Value>) {
+    let said = CustomNotification::new(method, params);
+    // One that cannot be told is about to be noticed as gone.
+    let _ = peer.send_notification(said.into()).await;
 }

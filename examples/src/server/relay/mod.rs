@@ -21,7 +21,7 @@ mod place;
 mod proof;
 
 pub(super) use ask::answer;
-pub(super) use link::{Session, heir, serve_upgraded};
+pub(super) use link::{Session, chose, heir, serve_upgraded};
 pub(super) use proof::{NAME, PATH};
 
 use super::estate;
