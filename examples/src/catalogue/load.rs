@@ -1,6 +1,7 @@
 //! The compiled-in files, and the checks that an entry has to pass before anything uses it.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde::Deserialize;
 
@@ -129,9 +130,12 @@ fn check(tool: &Tool) -> Result<(), String> {
     let mut wires: BTreeSet<&str> = tool.constants.keys().map(String::as_str).collect();
     for param in &tool.params {
         let name = &param.name;
-        ensure(params.insert(name), &format!("parameter `{name}` is taken"))?;
+        ensure(
+            params.insert(name),
+            format_args!("parameter `{name}` is taken"),
+        )?;
         let fresh = param.wire.as_deref().is_none_or(|wire| wires.insert(wire));
-        ensure(fresh, &format!("wire name of `{name}` is taken"))?;
+        ensure(fresh, format_args!("wire name of `{name}` is taken"))?;
         check_param(tool, param).map_err(|what| format!("parameter `{name}` {what}"))?;
     }
     if tool.command.is_none() || tool.handler.is_some() {
@@ -198,7 +202,7 @@ fn check_actions(tool: &Tool) -> Result<(), String> {
         for name in groups.iter().flatten() {
             ensure(
                 tool.param(name).is_some(),
-                &format!("needs `{name}`, which it does not take"),
+                format_args!("needs `{name}`, which it does not take"),
             )?;
         }
     }
@@ -216,12 +220,13 @@ fn known(tool: &Tool, actions: &[String]) -> Result<(), String> {
         };
         ensure(
             exists,
-            &format!("names the action `{action}`, which it does not have"),
+            format_args!("names the action `{action}`, which it does not have"),
         )?;
     }
     Ok(())
 }
 
-fn ensure(holds: bool, what: &str) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(what.to_owned()) }
+/// Says what is wrong only if something is: most of the time nothing is.
+fn ensure(holds: bool, what: impl fmt::Display) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what.to_string()) }
 }

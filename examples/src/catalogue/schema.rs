@@ -57,38 +57,23 @@ fn of_type(ty: &Type, vector: Option<usize>) -> Map<String, Value> {
     if ty.kinds.contains(&Kind::Any) {
         return schema;
     }
-    let mut alternatives: Vec<_> = ty.kinds.iter().map(|kind| of_kind(kind, vector)).collect();
-    if ty.nullable {
-        alternatives.push(named("null"));
+    if let ([kind], false) = (&*ty.kinds, ty.nullable) {
+        return of_kind(kind, vector);
     }
-    if alternatives.len() == 1 {
-        return alternatives.swap_remove(0);
-    }
-    if alternatives
-        .iter()
-        .all(|alternative| alternative.len() == 1)
-    {
-        let types = alternatives
-            .iter()
-            .filter_map(|alternative| alternative.get("type").cloned());
+    let null = ty.nullable.then_some("null");
+    if ty.kinds.iter().all(is_plain) {
+        let types = ty.kinds.iter().map(name).chain(null).map(Value::from);
         schema.insert("type".to_owned(), types.collect());
     } else {
-        let alternatives = alternatives.into_iter().map(Value::Object);
+        let kinds = ty.kinds.iter().map(|kind| of_kind(kind, vector));
+        let alternatives = kinds.chain(null.map(named)).map(Value::Object);
         schema.insert("anyOf".to_owned(), alternatives.collect());
     }
     schema
 }
 
 fn of_kind(kind: &Kind, vector: Option<usize>) -> Map<String, Value> {
-    let mut schema = named(match kind {
-        Kind::Any => return Map::new(),
-        Kind::Boolean => "boolean",
-        Kind::Integer => "integer",
-        Kind::Number => "number",
-        Kind::Object => "object",
-        Kind::String | Kind::Enum(_) => "string",
-        Kind::Array(_) => "array",
-    });
+    let mut schema = named(name(kind));
     match kind {
         Kind::Enum(words) => {
             schema.insert("enum".to_owned(), words.clone().into());
@@ -105,6 +90,26 @@ fn of_kind(kind: &Kind, vector: Option<usize>) -> Map<String, Value> {
     schema
 }
 
+/// Whether its name says all of it.
+const fn is_plain(kind: &Kind) -> bool {
+    !matches!(kind, Kind::Enum(_) | Kind::Array(_))
+}
+
+const fn name(kind: &Kind) -> &'static str {
+    match kind {
+        // A type with `Any` among its alternatives never comes here: its schema says nothing.
+        Kind::Any => "any",
+        Kind::Object => "object",
+        Kind::Boolean => "boolean",
+        Kind::Integer => "integer",
+        Kind::Number => "number",
+        Kind::String | Kind::Enum(_) => "string",
+        Kind::Array(_) => "array",
+    }
+}
+
 fn named(name: &str) -> Map<String, Value> {
-    Map::from_iter([("type".to_owned(), name.into())])
+    let mut schema = Map::new();
+    schema.insert("type".to_owned(), name.into());
+    schema
 }
