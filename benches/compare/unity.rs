@@ -122,10 +122,10 @@ impl Server {
         let port = free_port()?;
         let process = start(port, folder)?;
         let began = Instant::now();
-        runtime().block_on(answered(port, "tools/list", &json!({})))?;
+        runtime().block_on(served(port, "tools/list", &json!({})))?;
         let log = folder.join(format!("editor-of-{name}.log"));
         let editor = programs::unity_editor(port, &log)?;
-        runtime().block_on(answered(port, "tools/call", &call()))?;
+        runtime().block_on(served(port, "tools/call", &call()))?;
         println!("{name} has its editor after {:.1?}", began.elapsed());
         Ok(Self {
             process,
@@ -141,14 +141,23 @@ fn start_to_list(
     folder: &Path,
 ) -> io::Result<Duration> {
     let port = free_port()?;
+    let runtime = runtime();
     let began = Instant::now();
     let _server = start(port, folder)?;
-    runtime().block_on(answered(port, "tools/list", &json!({})))?;
-    Ok(began.elapsed())
+    runtime.block_on(async {
+        let (session, at) = answered(port, "tools/list", &json!({})).await?;
+        session.close().await?;
+        Ok(at - began)
+    })
 }
 
-/// Asks until there is an answer.
-async fn answered(port: u16, method: &str, params: &Value) -> io::Result<()> {
+/// Waits until there is an answer.
+async fn served(port: u16, method: &str, params: &Value) -> io::Result<()> {
+    answered(port, method, params).await?.0.close().await
+}
+
+/// Asks until there is an answer. When it was there, and whose it was.
+async fn answered(port: u16, method: &str, params: &Value) -> io::Result<(Session, Instant)> {
     let began = Instant::now();
     // tokio's timer has milliseconds, of which a start takes few.
     while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() && began.elapsed() < START {
@@ -157,11 +166,12 @@ async fn answered(port: u16, method: &str, params: &Value) -> io::Result<()> {
     loop {
         let asked = async {
             let mut session = Session::open(port).await?;
-            session.ask(method, params).await?;
-            session.close().await
+            session.prepare(method, params);
+            session.again().await?;
+            Ok((session, Instant::now()))
         };
         match asked.await {
-            Ok(()) => return Ok(()),
+            Ok(answered) => return Ok(answered),
             Err(error) if began.elapsed() > START => return Err(error),
             Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
         }
