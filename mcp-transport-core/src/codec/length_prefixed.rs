@@ -1,6 +1,6 @@
 //! Eight bytes of length, then the payload: the Unity plugin's bridge.
 
-use super::{Codec, MAX_MESSAGE, Outgoing, take};
+use super::{Codec, Found, MAX_MESSAGE, Outgoing};
 use crate::error::{Error, ErrorKind};
 use crate::message::Message;
 use bytes::{Buf, BufMut, BytesMut};
@@ -114,23 +114,21 @@ impl Decoder for LengthPrefixed {
     type Item = Message;
     type Error = Error;
 
-    #[inline]
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Message>, Error> {
-        while let Some(header) = src.first_chunk::<HEADER>() {
-            let size = self.checked(u64::from_be_bytes(*header))?;
-            if src.len() - HEADER < size {
+        loop {
+            if let Some(found) = self.find(src, usize::MAX) {
+                return Ok(Some(found.take(src)));
+            }
+            let Some(header) = src.first_chunk::<HEADER>() else {
+                return Ok(None);
+            };
+            if self.checked(u64::from_be_bytes(*header))? > 0 {
                 self.make_room(src);
                 return Ok(None);
-            }
-            if size > 0 {
-                self.zeros = 0;
-                src.advance(HEADER);
-                return Ok(Some(Message::from(take(src, size))));
             }
             self.zero()?;
             src.advance(HEADER);
         }
-        Ok(None)
     }
 
     fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<Message>, Error> {
@@ -156,6 +154,17 @@ impl Encoder<Message> for LengthPrefixed {
 }
 
 impl Codec for LengthPrefixed {
+    #[inline]
+    fn find(&mut self, src: &[u8], longest: usize) -> Option<Found> {
+        let (header, rest) = src.split_first_chunk::<HEADER>()?;
+        let size = usize::try_from(u64::from_be_bytes(*header)).ok()?;
+        if size == 0 || size > self.limit.min(longest) || size > rest.len() {
+            return None;
+        }
+        self.zeros = 0;
+        Some(Found::new(HEADER..HEADER + size, HEADER + size))
+    }
+
     #[inline]
     fn put(&mut self, message: &Message, out: &mut Outgoing) -> Result<(), Error> {
         let bytes = message.as_bytes();

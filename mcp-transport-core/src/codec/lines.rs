@@ -1,9 +1,9 @@
 //! Newline-delimited JSON, as MCP's stdio transport has it.
 
-use super::{Codec, MAX_MESSAGE, Outgoing, take};
+use super::{Codec, Found, MAX_MESSAGE, Outgoing};
 use crate::error::{Error, ErrorKind};
 use crate::message::Message;
-use crate::message::scan::{Found, IdScanner};
+use crate::message::scan::{self, IdScanner};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
@@ -27,8 +27,17 @@ pub struct Lines {
     limit: usize,
     /// How much of the buffer holds no line end.
     searched: usize,
-    skipping: Option<Box<Skip>>,
-    started: bool,
+    place: Place,
+}
+
+/// What the next byte belongs to.
+#[derive(Debug)]
+enum Place {
+    /// The first line, or a byte-order mark before it.
+    Start,
+    Line,
+    /// The rest of a line that is too long.
+    Skipped(Box<Skip>),
 }
 
 /// A line that is too long, while it passes by.
@@ -53,37 +62,61 @@ impl Lines {
         Self {
             limit,
             searched: 0,
-            skipping: None,
-            started: false,
+            place: Place::Start,
         }
     }
 
+    /// The line that ends here, if it is a message of the usual kind.
     #[inline]
-    fn line(&mut self, mut line: Bytes) -> Option<Message> {
-        if let Some(mut skip) = self.skipping.take() {
-            skip.push(&line);
-            return Some(skip.finish(self.limit));
+    fn usual(&self, line: &[u8], next: usize) -> Option<Found> {
+        let size = without_return(line);
+        let is_usual = size <= self.limit && matches!(self.place, Place::Line) && !is_blank(line);
+        is_usual.then(|| Found::new(0..size, next))
+    }
+
+    /// Takes the line that ends here, unless it is blank; the next one begins at `next`.
+    fn line(&mut self, src: &mut BytesMut, end: usize, next: usize) -> Option<Message> {
+        let mark = self.mark(src);
+        let (end, next) = (end - mark, next - mark);
+        if let Some(found) = self.usual(&src[..end], next) {
+            return Some(found.take(src));
         }
-        if !std::mem::replace(&mut self.started, true) && line.starts_with(BYTE_ORDER_MARK) {
-            line.advance(BYTE_ORDER_MARK.len());
+        let line = &src[..end];
+        let mut skip = match std::mem::replace(&mut self.place, Place::Line) {
+            Place::Skipped(skip) => skip,
+            _ if without_return(line) > self.limit => Box::default(),
+            _ => {
+                src.advance(next);
+                return None;
+            }
+        };
+        skip.push(line);
+        src.advance(next);
+        Some(skip.finish(self.limit))
+    }
+
+    /// Takes the byte-order mark, if one may stand here and does; says its length.
+    fn mark(&mut self, src: &mut BytesMut) -> usize {
+        if !matches!(self.place, Place::Start) {
+            return 0;
         }
-        let end = line.len() - usize::from(line.last() == Some(&b'\r'));
-        if end > self.limit {
-            let mut skip = Skip::default();
-            skip.push(&line);
-            return Some(skip.finish(self.limit));
+        self.place = Place::Line;
+        if !src.starts_with(BYTE_ORDER_MARK) {
+            return 0;
         }
-        line.truncate(end);
-        let is_blank = line.iter().all(u8::is_ascii_whitespace);
-        (!is_blank).then(|| Message::from(line))
+        src.advance(BYTE_ORDER_MARK.len());
+        BYTE_ORDER_MARK.len()
     }
 
     /// Lets the start of a line that is already too long pass by.
     fn skip(&mut self, src: &mut BytesMut) {
-        if !std::mem::replace(&mut self.started, true) && src.starts_with(BYTE_ORDER_MARK) {
-            src.advance(BYTE_ORDER_MARK.len());
-        }
-        self.skipping.get_or_insert_default().push(src);
+        self.mark(src);
+        let mut skip = match std::mem::replace(&mut self.place, Place::Line) {
+            Place::Skipped(skip) => skip,
+            Place::Start | Place::Line => Box::default(),
+        };
+        skip.push(src);
+        self.place = Place::Skipped(skip);
         src.clear();
         self.searched = 0;
     }
@@ -91,10 +124,9 @@ impl Lines {
     /// The longest start of a line that may still fit: its end may be a `\r`, and its start a
     /// byte-order mark.
     const fn longest(&self) -> usize {
-        let extra = if self.started {
-            1
-        } else {
-            1 + BYTE_ORDER_MARK.len()
+        let extra = match self.place {
+            Place::Start => 1 + BYTE_ORDER_MARK.len(),
+            Place::Line | Place::Skipped(_) => 1,
         };
         self.limit.saturating_add(extra)
     }
@@ -113,9 +145,9 @@ impl Skip {
         let size = self.size - u64::from(self.carriage_return);
         let limit = limit as u64;
         match self.scanner.finish() {
-            Found::Request(id) => Message::too_large(Some(id), size, limit),
-            Found::Answer(id) => Message::answer_too_large(id, size, limit),
-            Found::Nothing => Message::too_large(None, size, limit),
+            scan::Found::Request(id) => Message::too_large(Some(id), size, limit),
+            scan::Found::Answer(id) => Message::answer_too_large(id, size, limit),
+            scan::Found::Nothing => Message::too_large(None, size, limit),
         }
     }
 }
@@ -130,18 +162,15 @@ impl Decoder for Lines {
     type Item = Message;
     type Error = Error;
 
-    #[inline]
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Message>, Error> {
         while let Some(end) = memchr::memchr(b'\n', &src[self.searched..]) {
-            let line = take(src, self.searched + end);
-            src.advance(1);
-            self.searched = 0;
-            if let Some(message) = self.line(line) {
+            let end = std::mem::take(&mut self.searched) + end;
+            if let Some(message) = self.line(src, end, end + 1) {
                 return Ok(Some(message));
             }
         }
         self.searched = src.len();
-        if self.skipping.is_some() || src.len() > self.longest() {
+        if src.len() > self.longest() || matches!(self.place, Place::Skipped(_)) {
             self.skip(src);
         }
         Ok(None)
@@ -151,12 +180,12 @@ impl Decoder for Lines {
         if let Some(message) = self.decode(src)? {
             return Ok(Some(message));
         }
-        if src.is_empty() && self.skipping.is_none() {
+        if src.is_empty() && !matches!(self.place, Place::Skipped(_)) {
             return Ok(None);
         }
         self.searched = 0;
-        let rest = src.split().freeze();
-        Ok(self.line(rest))
+        let end = src.len();
+        Ok(self.line(src, end, end))
     }
 }
 
@@ -177,6 +206,20 @@ impl Encoder<Message> for Lines {
 }
 
 impl Codec for Lines {
+    #[inline]
+    fn find(&mut self, src: &[u8], longest: usize) -> Option<Found> {
+        let Some(end) = memchr::memchr(b'\n', &src[self.searched..]) else {
+            self.searched = src.len();
+            return None;
+        };
+        let end = self.searched + end;
+        let found = self.usual(&src[..end], end + 1);
+        let found = found.filter(|found| found.place().len() <= longest);
+        // What is not usual is found once more.
+        self.searched = if found.is_some() { 0 } else { end };
+        found
+    }
+
     fn put(&mut self, message: &Message, out: &mut Outgoing) -> Result<(), Error> {
         let bytes = self.checked(message)?;
         if has_break(bytes) {
@@ -199,6 +242,15 @@ impl Lines {
         }
         Ok(bytes)
     }
+}
+
+/// The length of a line without the `\r` that belongs to its end.
+fn without_return(line: &[u8]) -> usize {
+    line.len() - usize::from(line.last() == Some(&b'\r'))
+}
+
+fn is_blank(line: &[u8]) -> bool {
+    line.iter().all(u8::is_ascii_whitespace)
 }
 
 fn has_break(bytes: &[u8]) -> bool {

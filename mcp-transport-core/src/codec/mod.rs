@@ -23,12 +23,21 @@ pub use outgoing::Outgoing;
 use crate::error::Error;
 use crate::message::Message;
 use bytes::{Buf, Bytes, BytesMut};
+use std::ops::Range;
 use tokio_util::codec::{Decoder, Encoder};
 
 /// Bytes to messages, and messages to bytes.
 ///
 /// Every codec of tokio-util for [`Message`] is one with `impl Codec for Mine {}`.
 pub trait Codec: Decoder<Item = Message, Error = Error> + Encoder<Message, Error = Error> {
+    /// Where the next message is, if these bytes begin with all of it, it is no longer than `longest`,
+    /// and there is nothing else to say: the quick way to most messages, of which whoever asks takes
+    /// the bytes off then. For everything else [`framed`] asks [`decode`](Decoder::decode), and for
+    /// all messages where a codec has no quick way.
+    fn find(&mut self, _src: &[u8], _longest: usize) -> Option<Found> {
+        None
+    }
+
     /// Writes a message behind those that wait. Unlike
     /// [`encode`](Encoder::encode), which is what it does unless a codec knows better, it need not
     /// copy a large one.
@@ -48,13 +57,46 @@ pub const MAX_MESSAGE: usize = 64 * 1024 * 1024;
 /// message keeps a large buffer with it.
 const SMALL: usize = 1024;
 
-/// Takes a message's bytes off the start of a buffer.
-#[inline]
-fn take(src: &mut BytesMut, size: usize) -> Bytes {
-    if size > SMALL {
-        return src.split_to(size).freeze();
+/// A message that is all there, in a buffer that begins with it: see [`Codec::find`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Found {
+    start: usize,
+    end: usize,
+    next: usize,
+}
+
+impl Found {
+    /// At this place; the next message begins at `next`.
+    ///
+    /// # Panics
+    /// If the next one would begin within this one.
+    #[inline]
+    pub fn new(place: Range<usize>, next: usize) -> Self {
+        assert!(place.end <= next, "messages do not overlap");
+        Self {
+            start: place.start,
+            end: place.end,
+            next,
+        }
     }
-    let bytes = Bytes::copy_from_slice(&src[..size]);
-    src.advance(size);
-    bytes
+
+    /// Takes it off the start of that buffer.
+    fn take(self, src: &mut BytesMut) -> Message {
+        let size = self.end - self.start;
+        src.advance(self.start);
+        let bytes = if size > SMALL {
+            src.split_to(size).freeze()
+        } else {
+            let bytes = Bytes::copy_from_slice(&src[..size]);
+            src.advance(size);
+            bytes
+        };
+        src.advance(self.next - self.end);
+        Message::from(bytes)
+    }
+
+    #[inline]
+    fn place(&self) -> Range<usize> {
+        self.start..self.end
+    }
 }

@@ -1,4 +1,4 @@
-use crate::{bytes_of, chunks, decode, encode};
+use crate::{bytes_of, chunks, decode, encode, receive};
 use bytes::BytesMut;
 use mcp_transport_core::codec::LengthPrefixed;
 use mcp_transport_core::{ErrorKind, Message};
@@ -35,10 +35,11 @@ proptest! {
     fn any_bytes_in_any_chunks_end_the_same_way(bytes in prop::collection::vec(0..3_u8, 0..80), chunks in chunks()) {
         let whole = decode(LengthPrefixed::with_limit(8), &bytes, &[]);
         let torn = decode(LengthPrefixed::with_limit(8), &bytes, &chunks);
-        prop_assert_eq!(
-            torn.map(|messages| bytes_of(&messages)).map_err(|error| error.kind()),
-            whole.map(|messages| bytes_of(&messages)).map_err(|error| error.kind())
-        );
+        let received = receive(LengthPrefixed::with_limit(8), &bytes, &chunks);
+        let [whole, torn, received] = [whole, torn, received]
+            .map(|messages| messages.map(|them| bytes_of(&them)).map_err(|error| error.kind()));
+        prop_assert_eq!(&torn, &whole);
+        prop_assert_eq!(received, whole);
     }
 }
 

@@ -1,4 +1,4 @@
-use crate::{bytes_of, chunks, decode, encode};
+use crate::{bytes_of, chunks, decode, encode, receive};
 use bytes::BytesMut;
 use mcp_transport_core::codec::Lines;
 use mcp_transport_core::{Defect, ErrorKind, Id, Kind, Message};
@@ -45,7 +45,7 @@ proptest! {
     fn any_bytes_in_any_chunks_are_the_same_lines(
         mark: bool,
         pieces in prop::collection::vec(
-            prop::sample::select(vec![&b"\n"[..], b"\r", b"\r\n", b"a", b" ", b"12345678", b"\xEF\xBB\xBF", b"\0", b"\xFF"]),
+            prop::sample::select(vec![&b"\n"[..], b"\r", b"\r\n", b"a", b" ", b"12345678", b"         ", b"\xEF\xBB\xBF", b"\0", b"\xFF"]),
             0..40,
         ),
         chunks in chunks(),
@@ -55,6 +55,7 @@ proptest! {
         let expected = reference(&bytes);
         prop_assert_eq!(seen(&decode(Lines::with_limit(LIMIT), &bytes, &chunks).unwrap()), &expected[..]);
         prop_assert_eq!(seen(&decode(Lines::with_limit(LIMIT), &bytes, &[]).unwrap()), &expected[..]);
+        prop_assert_eq!(seen(&receive(Lines::with_limit(LIMIT), &bytes, &chunks).unwrap()), &expected[..]);
     }
 
     #[test]

@@ -9,9 +9,13 @@ mod outgoing;
 mod pipe;
 
 use bytes::{Bytes, BytesMut};
+use futures::TryStreamExt;
+use mcp_transport_core::codec::{Codec, framed};
 use mcp_transport_core::{Error, Message};
 use proptest::prelude::*;
+use std::io;
 use tokio_util::codec::{Decoder, Encoder};
+use tokio_util::io::StreamReader;
 
 /// Feeds the bytes in chunks of these sizes, in turn, then the end of the stream.
 fn decode<C>(mut codec: C, bytes: &[u8], chunks: &[usize]) -> Result<Vec<C::Item>, Error>
@@ -39,6 +43,22 @@ where
         "the end is the end"
     );
     Ok(messages)
+}
+
+/// The same through a transport, which finds most messages without [`Decoder::decode`].
+fn receive<C: Codec>(codec: C, bytes: &[u8], chunks: &[usize]) -> Result<Vec<Message>, Error> {
+    let mut pieces = Vec::new();
+    let mut rest = bytes;
+    let mut sizes = chunks.iter().copied().cycle();
+    while !rest.is_empty() {
+        let size = sizes.next().unwrap_or(usize::MAX).clamp(1, rest.len());
+        let (chunk, more) = rest.split_at(size);
+        rest = more;
+        pieces.push(Ok::<_, io::Error>(chunk));
+    }
+    let read = StreamReader::new(futures::stream::iter(pieces));
+    let all = framed(tokio::io::join(read, tokio::io::sink()), codec).try_collect();
+    tokio_test::block_on(all)
 }
 
 fn encode<C>(mut codec: C, messages: &[Message]) -> BytesMut
