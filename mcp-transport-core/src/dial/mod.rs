@@ -263,13 +263,15 @@ async fn until(due: Option<Instant>) {
     let Some(due) = due else {
         return std::future::pending().await;
     };
-    let mut watch = SleepWatch::new(now(), SystemTime::now());
+    let mut looked = now();
+    let mut watch = SleepWatch::new(looked, SystemTime::now());
     loop {
-        let glance = due.min(now() + GLANCE);
+        // From when the clocks were read: by a fresh look nobody would be late who was frozen since.
+        let glance = due.min(looked + GLANCE);
         time::sleep_until(glance.into()).await;
-        let now = now();
-        let slept = watch.observe(now, SystemTime::now(), Some(glance));
-        if now >= due || slept.is_some() {
+        looked = now();
+        let slept = watch.observe(looked, SystemTime::now(), Some(glance));
+        if looked >= due || slept.is_some() {
             return;
         }
     }
