@@ -73,6 +73,19 @@ fn read<S: Stream + Unpin>(turns: u64, open: impl Fn() -> S, each: impl Fn(S::It
     took
 }
 
+/// How long the others take: each frame owned, and each line.
+fn read_delimited(turns: u64, bytes: &[u8]) -> Duration {
+    let open = || FramedRead::new(bytes, delimited());
+    read(turns, open, |frame| {
+        drop(black_box(frame.unwrap().freeze()))
+    })
+}
+
+fn read_lines(turns: u64, bytes: &[u8]) -> Duration {
+    let open = || FramedRead::new(bytes, LinesCodec::new());
+    read(turns, open, |line| drop(black_box(line.unwrap())))
+}
+
 fn decode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decode");
     for (name, size, goal, in_batches) in [
@@ -85,12 +98,7 @@ fn decode(criterion: &mut Criterion) {
     ] {
         let bytes = length_prefixed(size);
         let amount = Throughput::Bytes(bytes.len() as u64);
-        let theirs = |turns| {
-            let open = || FramedRead::new(&bytes[..], delimited());
-            read(turns, open, |frame| {
-                drop(black_box(frame.unwrap().freeze()))
-            })
-        };
+        let theirs = |turns| read_delimited(turns, &bytes);
         if let Some(goal) = in_batches {
             let name = format!("decode, {name}, in batches / LengthDelimitedCodec");
             let ours = |turns| {
@@ -117,7 +125,11 @@ fn decode(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Into a buffer that is emptied each 64 KiB, as it is when a socket takes it.
+/// So many bytes may wait before a socket takes them: ours lets no more wait, and who feeds the other would not want more, since
+/// these stay in the first cache with what is copied into them, and 64 KiB do not. Either side is emptied there.
+const EMPTIED: usize = 32 * KIB;
+
+/// Into a buffer that is emptied, as it is when a socket takes it.
 ///
 /// From 16 KiB on nothing is copied here: only the write does it. So the ratios of large messages say that, and no speed.
 fn put(turns: u64, size: usize, message: &Message) -> Duration {
@@ -125,7 +137,7 @@ fn put(turns: u64, size: usize, message: &Message) -> Duration {
     timed(turns, || {
         for _ in 0..frames(size) {
             codec.put(message, &mut out).unwrap();
-            if out.remaining() >= 64 * KIB {
+            if out.remaining() >= EMPTIED {
                 let all = black_box(&out).remaining();
                 out.advance(all);
             }
@@ -134,11 +146,11 @@ fn put(turns: u64, size: usize, message: &Message) -> Duration {
 }
 
 fn encoded(turns: u64, size: usize, bytes: &Bytes) -> Duration {
-    let (mut codec, mut out) = (delimited(), BytesMut::with_capacity(128 * KIB));
+    let (mut codec, mut out) = (delimited(), BytesMut::with_capacity(2 * EMPTIED));
     timed(turns, || {
         for _ in 0..frames(size) {
             codec.encode(bytes.clone(), &mut out).unwrap();
-            if out.len() >= 64 * KIB {
+            if out.len() >= EMPTIED {
                 black_box(&out);
                 out.clear();
             }
@@ -176,12 +188,7 @@ fn limits(criterion: &mut Criterion) {
     for (name, size) in [("64 B", 64), ("1 KiB", KIB)] {
         let bytes = length_prefixed(size);
         let amount = Throughput::Bytes(bytes.len() as u64);
-        let delimited = |turns| {
-            let open = || FramedRead::new(&bytes[..], delimited());
-            read(turns, open, |frame| {
-                drop(black_box(frame.unwrap().freeze()))
-            })
-        };
+        let delimited = |turns| read_delimited(turns, &bytes);
         let row = format!("limit: a copy and a reference for each, {name} / LengthDelimitedCodec");
         let counted = |turns| {
             pieces(turns, size + 8, &bytes, |piece| {
@@ -193,7 +200,7 @@ fn limits(criterion: &mut Criterion) {
         };
         Pair::new(&row, Unpromised, amount.clone()).run(&mut group, counted, delimited);
         let row = format!("limit: two copies and room for each, {name} / LengthDelimitedCodec");
-        let mut buffer = vec![0; 64 * KIB];
+        let mut buffer = vec![0; PIECE];
         let owned = |turns| {
             pieces(turns, size + 8, &bytes, |piece| {
                 buffer[..piece.len()].copy_from_slice(piece);
@@ -208,7 +215,7 @@ fn limits(criterion: &mut Criterion) {
             format!("limit: a copy of head and payload, {name} / LengthDelimitedCodec, encode");
         let payload = Bytes::from(payload(size));
         let copied = |turns| {
-            let mut out = vec![0; 64 * KIB];
+            let mut out = vec![0; EMPTIED];
             timed(turns, || {
                 for _ in 0..frames(size) / (out.len() / (size + 8)) {
                     for frame in out.chunks_exact_mut(size + 8) {
@@ -226,7 +233,7 @@ fn limits(criterion: &mut Criterion) {
     }
     let bytes = lines(KIB);
     let row = "limit: two copies, a search and room for each, 1 KiB / LinesCodec";
-    let mut buffer = vec![0; 64 * KIB];
+    let mut buffer = vec![0; PIECE];
     let found = |turns| {
         pieces(turns, KIB + 1, &bytes, |piece| {
             buffer[..piece.len()].copy_from_slice(piece);
@@ -238,16 +245,16 @@ fn limits(criterion: &mut Criterion) {
         })
     };
     let amount = Throughput::Bytes(bytes.len() as u64);
-    Pair::new(row, Unpromised, amount).run(&mut group, found, |turns| {
-        let open = || FramedRead::new(&bytes[..], LinesCodec::new());
-        read(turns, open, |line| drop(black_box(line.unwrap())))
-    });
+    Pair::new(row, Unpromised, amount).run(&mut group, found, |turns| read_lines(turns, &bytes));
     group.finish();
 }
 
-/// Up to 64 KiB of whole frames at a time, as they would be read.
+/// What is read at a time.
+const PIECE: usize = 24 * KIB;
+
+/// So much at most of whole frames at a time, as they would be read.
 fn pieces(turns: u64, frame: usize, bytes: &[u8], mut each: impl FnMut(&[u8])) -> Duration {
-    let size = 64 * KIB / frame * frame;
+    let size = PIECE / frame * frame;
     timed(turns, || bytes.chunks(size).for_each(&mut each))
 }
 
@@ -278,10 +285,7 @@ fn newline(criterion: &mut Criterion) {
             });
         let row = format!("lines, {name} / LinesCodec");
         let alone = |turns| read(turns, ours, |message| drop(black_box(message.unwrap())));
-        Pair::new(&row, split, amount).run(&mut group, alone, |turns| {
-            let open = || FramedRead::new(&bytes[..], LinesCodec::new());
-            read(turns, open, |line| drop(black_box(line.unwrap())))
-        });
+        Pair::new(&row, split, amount).run(&mut group, alone, |turns| read_lines(turns, &bytes));
     }
     group.finish();
 }

@@ -2,6 +2,7 @@
 
 use super::{Defect, Id, json};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// What one message is, with its parts as ranges of its bytes.
 #[derive(Clone, Debug)]
@@ -29,26 +30,32 @@ pub(super) enum Name {
     /// One that comes all the time: it need not be found to be text at each question.
     Known(&'static str),
     Plain(Range<usize>),
-    Unescaped(Box<str>),
+    /// Shared, since it may be as long as the message.
+    Unescaped(Arc<str>),
 }
 
 impl Envelope {
     /// Never fails: what is no JSON-RPC message says why.
-    pub(super) fn of(bytes: &[u8]) -> Self {
-        read(bytes).unwrap_or_else(Self::Opaque)
+    ///
+    /// Each envelope is made where it stays, on the heap: to hand it from one function to the next
+    /// would cost more than to read a short message.
+    pub(super) fn of(bytes: &[u8]) -> Box<Self> {
+        read(bytes).unwrap_or_else(|defect| Box::new(Self::Opaque(defect)))
     }
 }
 
-fn read(bytes: &[u8]) -> Result<Envelope, Defect> {
+fn read(bytes: &[u8]) -> Result<Box<Envelope>, Defect> {
     // Most messages are ASCII, which is found out in a tenth of the time.
     if !bytes.is_ascii() {
         std::str::from_utf8(bytes).map_err(|_| Defect::NotJson)?;
     }
     let start = json::token(bytes, 0);
     if let Some(b'{') = bytes.get(start) {
-        return Parts::read(bytes, start + 1)
-            .ok_or(Defect::NotJson)?
-            .classify(bytes);
+        let mut parts = Parts::default();
+        return match parts.read(bytes, start + 1) {
+            Some(()) => parts.classify(bytes),
+            None => Err(Defect::NotJson),
+        };
     }
     let end = json::value(bytes, start).filter(|end| json::ends(bytes, *end));
     Err(match end {
@@ -110,34 +117,35 @@ impl Member {
     }
 }
 
-/// The values of the envelope's members, each with its quotes or brackets; empty where there is none.
+/// The values of the envelope's members, each with its quotes or brackets: where they begin, and end
+/// (0 where there is none).
 #[derive(Default)]
 struct Parts {
-    values: [Range<usize>; Member::COUNT],
+    starts: [usize; Member::COUNT],
+    ends: [usize; Member::COUNT],
     duplicate: bool,
 }
 
 impl Parts {
     /// Behind the bracket; `None` if it is no JSON.
     #[inline]
-    fn read(bytes: &[u8], start: usize) -> Option<Self> {
-        let mut parts = Self::default();
+    fn read(&mut self, bytes: &[u8], start: usize) -> Option<()> {
         let mut at = json::token(bytes, start);
         if *bytes.get(at)? == b'}' {
-            return json::ends(bytes, at + 1).then_some(parts);
+            return json::ends(bytes, at + 1).then_some(());
         }
         loop {
             let (member, value) = Member::read(bytes, at)?;
             let end = json::value(bytes, value)?;
             if let Some(member) = member {
-                let slot = &mut parts.values[member as usize];
-                parts.duplicate |= slot.end > 0;
-                *slot = value..end;
+                self.duplicate |= self.ends[member as usize] > 0;
+                self.starts[member as usize] = value;
+                self.ends[member as usize] = end;
             }
             at = json::token(bytes, end);
             match *bytes.get(at)? {
                 b',' => at = json::token(bytes, at + 1),
-                b'}' => return json::ends(bytes, at + 1).then_some(parts),
+                b'}' => return json::ends(bytes, at + 1).then_some(()),
                 _ => return None,
             }
         }
@@ -146,51 +154,66 @@ impl Parts {
     /// The value of this member.
     #[inline]
     fn get(&self, member: Member) -> Option<Range<usize>> {
-        let range = &self.values[member as usize];
-        (range.end > 0).then(|| range.clone())
+        let end = self.ends[member as usize];
+        (end > 0).then(|| self.starts[member as usize]..end)
     }
 
-    #[inline]
-    fn classify(self, bytes: &[u8]) -> Result<Envelope, Defect> {
+    fn classify(&self, bytes: &[u8]) -> Result<Box<Envelope>, Defect> {
         if self.duplicate {
             return Err(Defect::Duplicate);
         }
         if self.get(Member::Jsonrpc).map(|range| &bytes[range]) != Some(b"\"2.0\"") {
             return Err(Defect::NotRpc);
         }
-        let id = |range: Range<usize>| Id::from_value(&bytes[range]).ok_or(Defect::BadId);
+        let id = self.get(Member::Id).map(|range| &bytes[range]);
         let [method, result, error] =
             [Member::Method, Member::Result, Member::Error].map(|member| self.get(member));
         match (method, result, error) {
             (Some(method), None, None) => {
-                let method = name(bytes, method).ok_or(Defect::NotRpc)?;
-                let params = self.get(Member::Params);
-                let Some(range) = self.get(Member::Id) else {
-                    return Ok(Envelope::Notification { method, params });
+                let Some(method) = name(bytes, method) else {
+                    return Err(Defect::NotRpc);
                 };
-                let id = id(range)?;
-                Ok(Envelope::Request { id, method, params })
+                let params = self.get(Member::Params);
+                let Some(id) = id else {
+                    return Ok(Box::new(Envelope::Notification { method, params }));
+                };
+                with_id(id, |id| Envelope::Request { id, method, params })
             }
-            (None, Some(body), None) => Ok(Envelope::Response {
-                id: Some(id(self.get(Member::Id).ok_or(Defect::BadId)?)?),
+            (None, Some(body), None) => with_id(id.unwrap_or_default(), |id| Envelope::Response {
+                id: Some(id),
                 body,
                 is_error: false,
             }),
             // An error may lack its id: the peer could not read the request that it answers.
             (None, None, Some(body)) => {
-                let range = self.get(Member::Id);
-                let range = range.filter(|range| &bytes[range.clone()] != b"null");
-                Ok(Envelope::Response {
-                    id: range.map(id).transpose()?,
+                let response = |id| Envelope::Response {
+                    id,
                     body,
                     is_error: true,
-                })
+                };
+                match id {
+                    None | Some(b"null") => Ok(Box::new(response(None))),
+                    Some(id) => with_id(id, |id| response(Some(id))),
+                }
             }
             _ => Err(Defect::NotRpc),
         }
     }
 }
 
+/// The envelope with this id: made for each kind of id, so that the most common need not be moved.
+#[inline(always)]
+fn with_id(json: &[u8], envelope: impl FnOnce(Id) -> Envelope) -> Result<Box<Envelope>, Defect> {
+    if let Some(id) = Id::short(json) {
+        return Ok(Box::new(envelope(id)));
+    }
+    match Id::from_value(json) {
+        Some(id) => Ok(Box::new(envelope(id))),
+        None => Err(Defect::BadId),
+    }
+}
+
+#[inline(always)]
 fn name(bytes: &[u8], range: Range<usize>) -> Option<Name> {
     let inner = bytes[range.clone()].strip_prefix(b"\"")?;
     let inner = inner.strip_suffix(b"\"")?;

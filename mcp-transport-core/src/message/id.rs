@@ -2,8 +2,10 @@
 
 use serde::de::IgnoredAny;
 use serde::{Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 /// The id of a request: text, or a number of any size.
 ///
@@ -20,14 +22,26 @@ use std::hash::{Hash, Hasher};
 /// assert_eq!(Id::from_json("null"), None);
 /// ```
 #[derive(Clone)]
-pub struct Id {
-    value: Value,
-    /// The number's own text, where it differs from the canonical one.
-    raw: Option<Box<str>>,
+pub struct Id(Value);
+
+/// What an id was written as. A clone copies a few bytes at most: an id may be as long as its message,
+/// and is cloned with it.
+#[derive(Clone)]
+enum Value {
+    Int(i64),
+    /// Short text: its copy costs less than to count references to it.
+    Text(Box<str>),
+    Long(Arc<str>),
+    /// A number that is not written as we would write it.
+    Number(Arc<Number>),
 }
 
-#[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
-enum Value {
+struct Number {
+    value: Canonical,
+    raw: Box<str>,
+}
+
+enum Canonical {
     Int(i64),
     /// `digits` × 10^`exponent`, without leading or trailing zeros: any size, no rounding.
     Big {
@@ -35,18 +49,29 @@ enum Value {
         exponent: i64,
         digits: Box<str>,
     },
-    Text(Box<str>),
 }
+
+/// What two ids are compared by.
+#[derive(Eq, Hash, Ord, PartialEq, PartialOrd)]
+enum Key<'a> {
+    Int(i64),
+    Big {
+        negative: bool,
+        exponent: i64,
+        digits: &'a str,
+    },
+    Text(&'a str),
+}
+
+/// Text of more bytes than this is shared among clones.
+const SHORT: usize = 64;
 
 impl Id {
     /// Reads the JSON text of an id; `None` where it is neither text nor a number, or no JSON.
     pub fn from_json(json: &str) -> Option<Self> {
         let json = json.trim_ascii();
         match json.as_bytes().first()? {
-            b'"' => Some(Self {
-                value: Value::Text(serde_json::from_str(json).ok()?),
-                raw: None,
-            }),
+            b'"' => Some(Self::from(&*serde_json::from_str::<Cow<'_, str>>(json).ok()?)),
             // Checked here and not only by a parser of whole messages: a bad number could not be
             // written out again.
             b'-' | b'0'..=b'9' => {
@@ -57,12 +82,21 @@ impl Id {
         }
     }
 
-    /// Reads a value that is JSON, without white space around it.
+    /// A whole number as most peers count: digits that fit whatever they are.
     #[inline]
-    pub(super) fn from_value(json: &[u8]) -> Option<Self> {
-        if let Some(value) = short(json) {
-            return Some(Self::from(value));
+    pub(super) fn short(json: &[u8]) -> Option<Self> {
+        if json.is_empty() || json.len() > 18 {
+            return None;
         }
+        let value = json.iter().try_fold(0, |value, byte| {
+            let is_digit = byte.is_ascii_digit();
+            is_digit.then(|| value * 10 + i64::from(byte - b'0'))
+        });
+        value.map(Self::from)
+    }
+
+    /// Reads a value that is JSON, without white space around it.
+    pub(super) fn from_value(json: &[u8]) -> Option<Self> {
         let json = std::str::from_utf8(json).ok()?;
         match json.as_bytes().first()? {
             b'"' if !json.contains('\\') => Some(Self::from(json.trim_matches('"'))),
@@ -73,50 +107,56 @@ impl Id {
 
     /// The text, where the id is text.
     pub fn as_str(&self) -> Option<&str> {
-        match &self.value {
+        match &self.0 {
             Value::Text(text) => Some(text),
-            _ => None,
+            Value::Long(text) => Some(text),
+            Value::Int(_) | Value::Number(_) => None,
         }
     }
 
     /// The number, where the id is a whole number that fits.
-    pub const fn as_i64(&self) -> Option<i64> {
-        match &self.value {
-            Value::Int(value) => Some(*value),
-            _ => None,
+    pub fn as_i64(&self) -> Option<i64> {
+        match self.key() {
+            Key::Int(value) => Some(value),
+            Key::Big { .. } | Key::Text(_) => None,
+        }
+    }
+
+    #[inline]
+    fn key(&self) -> Key<'_> {
+        match &self.0 {
+            Value::Int(value) => Key::Int(*value),
+            Value::Text(text) => Key::Text(text),
+            Value::Long(text) => Key::Text(text),
+            Value::Number(number) => match &number.value {
+                Canonical::Int(value) => Key::Int(*value),
+                Canonical::Big {
+                    negative,
+                    exponent,
+                    digits,
+                } => Key::Big {
+                    negative: *negative,
+                    exponent: *exponent,
+                    digits,
+                },
+            },
         }
     }
 }
 
-/// A whole number as most peers count: digits that fit whatever they are.
-#[inline]
-fn short(json: &[u8]) -> Option<i64> {
-    if json.len() > 18 {
-        return None;
-    }
-    json.iter().try_fold(0, |value, byte| {
-        let is_digit = byte.is_ascii_digit();
-        is_digit.then(|| value * 10 + i64::from(byte - b'0'))
-    })
-}
-
 fn number(json: &str) -> Id {
-    if let Ok(value) = json.parse::<i64>() {
-        let raw = (json == "-0").then(|| Box::from(json));
-        return Id {
-            value: Value::Int(value),
-            raw,
-        };
-    }
-    Id {
-        value: canonical(json),
-        raw: Some(Box::from(json)),
-    }
+    let value = match json.parse::<i64>() {
+        Ok(value) if json != "-0" => return Id::from(value),
+        Ok(value) => Canonical::Int(value),
+        Err(_) => canonical(json),
+    };
+    let raw = Box::from(json);
+    Id(Value::Number(Arc::new(Number { value, raw })))
 }
 
 /// A JSON number by value. Only an exponent beyond 64 bits cannot be read; such a number stands for
 /// itself.
-fn canonical(json: &str) -> Value {
+fn canonical(json: &str) -> Canonical {
     let (negative, rest) = match json.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, json),
@@ -129,7 +169,7 @@ fn canonical(json: &str) -> Value {
     let digits = [whole, fraction].concat();
     let trimmed = digits.trim_start_matches('0').trim_end_matches('0');
     if trimmed.is_empty() {
-        return Value::Int(0);
+        return Canonical::Int(0);
     }
     let trailing = digits.len() - digits.trim_end_matches('0').len();
     let shift = i64::try_from(trailing)
@@ -142,30 +182,30 @@ fn canonical(json: &str) -> Value {
         _ => None,
     };
     let Some(exponent) = exponent else {
-        return Value::Big {
+        return Canonical::Big {
             negative,
             exponent: i64::MAX,
             digits: Box::from(rest),
         };
     };
-    small(negative, trimmed, exponent).unwrap_or_else(|| Value::Big {
+    small(negative, trimmed, exponent).unwrap_or_else(|| Canonical::Big {
         negative,
         exponent,
         digits: Box::from(trimmed),
     })
 }
 
-fn small(negative: bool, digits: &str, exponent: i64) -> Option<Value> {
+fn small(negative: bool, digits: &str, exponent: i64) -> Option<Canonical> {
     let scale = 10_i128.checked_pow(u32::try_from(exponent).ok()?)?;
     let value = digits.parse::<i128>().ok()?.checked_mul(scale)?;
     i64::try_from(if negative { -value } else { value })
         .ok()
-        .map(Value::Int)
+        .map(Canonical::Int)
 }
 
 impl PartialEq for Id {
     fn eq(&self, other: &Self) -> bool {
-        self.value == other.value
+        self.key() == other.key()
     }
 }
 
@@ -179,44 +219,42 @@ impl PartialOrd for Id {
 
 impl Ord for Id {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.value.cmp(&other.value)
+        self.key().cmp(&other.key())
     }
 }
 
 impl Hash for Id {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.value.hash(state);
+        self.key().hash(state);
     }
 }
 
 impl From<i64> for Id {
+    #[inline]
     fn from(value: i64) -> Self {
-        Self {
-            value: Value::Int(value),
-            raw: None,
-        }
+        Self(Value::Int(value))
     }
 }
 
 impl From<&str> for Id {
     fn from(text: &str) -> Self {
-        Self {
-            value: Value::Text(Box::from(text)),
-            raw: None,
-        }
+        Self(if text.len() > SHORT {
+            Value::Long(Arc::from(text))
+        } else {
+            Value::Text(Box::from(text))
+        })
     }
 }
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.value, &self.raw) {
-            (_, Some(raw)) => f.write_str(raw),
-            (Value::Int(value), None) => write!(f, "{value}"),
-            (Value::Text(text), None) => {
-                f.write_str(&serde_json::to_string(text).expect("text always serialises"))
-            }
-            (Value::Big { .. }, None) => unreachable!("a big number always keeps its text"),
-        }
+        let text: &str = match &self.0 {
+            Value::Int(value) => return write!(f, "{value}"),
+            Value::Number(number) => return f.write_str(&number.raw),
+            Value::Text(text) => text,
+            Value::Long(text) => text,
+        };
+        f.write_str(&serde_json::to_string(text).expect("text always serialises"))
     }
 }
 
@@ -228,10 +266,11 @@ impl fmt::Debug for Id {
 
 impl Serialize for Id {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match (&self.value, &self.raw) {
-            (Value::Text(text), _) => serializer.serialize_str(text),
-            (Value::Int(value), None) => serializer.serialize_i64(*value),
-            _ => serde_json::value::RawValue::from_string(self.to_string())
+        match &self.0 {
+            Value::Int(value) => serializer.serialize_i64(*value),
+            Value::Text(text) => serializer.serialize_str(text),
+            Value::Long(text) => serializer.serialize_str(text),
+            Value::Number(number) => serde_json::value::RawValue::from_string(number.raw.to_string())
                 .map_err(serde::ser::Error::custom)?
                 .serialize(serializer),
         }

@@ -223,8 +223,7 @@ impl Message {
     }
 
     fn envelope(&self) -> &Envelope {
-        self.envelope
-            .get_or_init(|| Box::new(Envelope::of(&self.bytes)))
+        self.envelope.get_or_init(|| Envelope::of(&self.bytes))
     }
 
     fn name<'a>(&'a self, name: &'a Name) -> &'a str {
