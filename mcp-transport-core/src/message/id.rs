@@ -71,7 +71,9 @@ impl Id {
     pub fn from_json(json: &str) -> Option<Self> {
         let json = json.trim_ascii();
         match json.as_bytes().first()? {
-            b'"' => Some(Self::from(&*serde_json::from_str::<Cow<'_, str>>(json).ok()?)),
+            b'"' => Some(Self::from(
+                &*serde_json::from_str::<Cow<'_, str>>(json).ok()?,
+            )),
             // Checked here and not only by a parser of whole messages: a bad number could not be
             // written out again.
             b'-' | b'0'..=b'9' => {
@@ -270,9 +272,11 @@ impl Serialize for Id {
             Value::Int(value) => serializer.serialize_i64(*value),
             Value::Text(text) => serializer.serialize_str(text),
             Value::Long(text) => serializer.serialize_str(text),
-            Value::Number(number) => serde_json::value::RawValue::from_string(number.raw.to_string())
-                .map_err(serde::ser::Error::custom)?
-                .serialize(serializer),
+            Value::Number(number) => {
+                serde_json::value::RawValue::from_string(number.raw.to_string())
+                    .map_err(serde::ser::Error::custom)?
+                    .serialize(serializer)
+            }
         }
     }
 }

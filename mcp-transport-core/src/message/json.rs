@@ -116,37 +116,122 @@ fn long_string(bytes: &[u8], quote: usize) -> Option<usize> {
         return None;
     }
     let (mut at, mut words) = (quote + 1, 0);
-    loop {
-        if let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-            let special = special(u64::from_le_bytes(*chunk));
-            if special == 0 {
-                at += 8;
-                words += 1;
-                if words % 4 == 0 {
-                    at += plain(&bytes[at..]);
-                }
-                continue;
-            }
-            at += special.trailing_zeros() as usize / 8;
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let special = special(u64::from_le_bytes(*chunk));
+        at += special.trailing_zeros() as usize / 8;
+        if special > 0 {
+            at = match after(bytes, at)? {
+                After::Text(end) => return Some(end),
+                After::Escape(at) => at,
+            };
         }
+        words += 1;
+        if words == FEW {
+            at = match blocks(bytes, at)? {
+                After::Text(end) => return Some(end),
+                After::Escape(at) => at,
+            };
+        }
+    }
+    loop {
         at = match *bytes.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' => escape(bytes, at)?,
-            byte if is_special(byte) => return None,
+            byte if is_special(byte) => match after(bytes, at)? {
+                After::Text(end) => return Some(end),
+                After::Escape(at) => at,
+            },
             _ => at + 1,
         };
     }
 }
 
+/// A text of more words than this is looked through block by block.
+const FEW: usize = 8;
+
+/// A place in a text.
+enum After {
+    /// Behind its quote.
+    Text(usize),
+    /// Behind an escape: the text goes on.
+    Escape(usize),
+}
+
+/// What follows a byte that does not stand for itself; `None` if it may not stand here.
+#[inline]
+fn after(bytes: &[u8], at: usize) -> Option<After> {
+    match bytes[at] {
+        b'"' => Some(After::Text(at + 1)),
+        b'\\' => escape(bytes, at).map(After::Escape),
+        _ => None,
+    }
+}
+
+/// Looks through a long text, as far as there are whole blocks.
+///
+/// Where the special bytes of a block are is found before any of them is looked at, so the processor
+/// need not wait for the end of one escape to look for the next.
+#[inline(never)]
+fn blocks(bytes: &[u8], mut at: usize) -> Option<After> {
+    'blocks: while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
+        let mut specials = specials(block);
+        while specials > 0 {
+            let place = at + specials.trailing_zeros() as usize;
+            let next = match bytes[place] {
+                b'"' => return Some(After::Text(place + 1)),
+                b'\\' if bytes.get(place + 1).is_some_and(stands_alone) => place + 2,
+                b'\\' => escape(bytes, place)?,
+                _ => return None,
+            };
+            if next >= at + BLOCK {
+                at = next;
+                continue 'blocks;
+            }
+            specials &= u64::MAX << (next - at);
+        }
+        at += BLOCK;
+    }
+    Some(After::Escape(at))
+}
+
+const BLOCK: usize = u64::BITS as usize;
+
+/// A bit for each special byte. The compiler makes vector instructions of the first half.
+#[inline]
+fn specials(block: &[u8; BLOCK]) -> u64 {
+    /// Moves the lowest bit of each byte to the highest byte.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let flags = block.map(|byte| u8::from(is_special(byte)));
+    let words = flags.chunks_exact(8).enumerate();
+    words.fold(0, |specials, (place, flags)| {
+        let flags = u64::from_le_bytes(flags.try_into().expect("chunks of 8"));
+        specials | (flags.wrapping_mul(GATHER) >> 56) << (8 * place)
+    })
+}
+
+/// The end of the escape whose backslash is here.
 fn escape(bytes: &[u8], at: usize) -> Option<usize> {
-    match *bytes.get(at + 1)? {
-        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(at + 2),
+    match bytes.get(at + 1)? {
         b'u' => {
             let digits = bytes.get(at + 2..at + 6)?;
             digits.iter().all(u8::is_ascii_hexdigit).then_some(at + 6)
         }
-        _ => None,
+        byte => stands_alone(byte).then_some(at + 2),
     }
+}
+
+/// True if this and a backslash are an escape. From a table: in text with many escapes, a branch for
+/// each kind is often predicted wrongly.
+#[inline]
+fn stands_alone(byte: &u8) -> bool {
+    const ALONE: [bool; 256] = {
+        let mut alone = [false; 256];
+        let mut rest: &[u8] = b"\"\\/bfnrt";
+        while let [byte, more @ ..] = rest {
+            alone[*byte as usize] = true;
+            rest = more;
+        }
+        alone
+    };
+    ALONE[usize::from(*byte)]
 }
 
 fn word(bytes: &[u8], at: usize, word: &[u8]) -> Option<usize> {
@@ -212,18 +297,6 @@ impl Open {
             self.last = self.outer.pop().unwrap_or_default();
         }
     }
-}
-
-/// How many bytes at the start of a long text stand for themselves, 31 less at most: no quote,
-/// backslash or control character. The compiler makes vector instructions of it.
-#[inline(never)]
-fn plain(bytes: &[u8]) -> usize {
-    let is_plain = |chunk: &&[u8]| {
-        !chunk
-            .iter()
-            .fold(false, |any, &byte| any | is_special(byte))
-    };
-    32 * bytes.chunks_exact(32).take_while(is_plain).count()
 }
 
 const fn is_special(byte: u8) -> bool {
@@ -314,7 +387,10 @@ mod tests {
             }
             let expected = bytes.iter().position(|&byte| is_special(byte));
             let expected = expected.unwrap_or(bytes.len());
-            prop_assert_eq!(plain(&bytes), expected / 32 * 32);
+            if let Some(block) = bytes.first_chunk::<BLOCK>() {
+                let bits = block.iter().rev().fold(0, |bits, &byte| bits << 1 | u64::from(is_special(byte)));
+                prop_assert_eq!(specials(block), bits);
+            }
             if let Some(chunk) = bytes.first_chunk::<8>() {
                 let found = special(u64::from_le_bytes(*chunk)).trailing_zeros() as usize / 8;
                 prop_assert_eq!(found, expected.min(8));
