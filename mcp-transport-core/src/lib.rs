@@ -34,7 +34,7 @@ pub use dial::State;
 pub use ending::Ending;
 pub use error::{Error, ErrorKind, Reconnect};
 pub use eviction::{Eviction, EvictionReason};
-pub use message::{Defect, Id, Kind, Message};
+pub use message::{Defect, Id, Kind, Members, Message};
 pub use outcome::Outcome;
 pub use redial::Redial;
 pub use resilient::Resilient;

@@ -4,9 +4,11 @@ mod build;
 mod envelope;
 mod id;
 mod json;
+mod members;
 pub(crate) mod scan;
 
 pub use id::Id;
+pub use members::Members;
 
 use crate::error::{Error, ErrorKind};
 use bytes::Bytes;
