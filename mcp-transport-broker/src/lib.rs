@@ -14,6 +14,7 @@ pub mod host;
 pub mod launch;
 pub mod mcp;
 pub mod native;
+mod numbers;
 pub mod run;
 pub mod server;
 

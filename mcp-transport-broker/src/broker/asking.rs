@@ -1,6 +1,6 @@
 //! What clients do: meet, ask, tell, hang up, go.
 
-use super::calls::{self, Call, Parcel, Stage};
+use super::calls::{self, Call, Stage};
 use super::endings::Why;
 use super::timing::Timer;
 use super::types::{Ask, ClientId, Handout, Item, Output, Ticket};
@@ -168,7 +168,7 @@ impl Broker {
     /// True while no host has this call: [hanging up](Self::hang_up) only withdraws it.
     pub fn is_queued(&self, ticket: Ticket) -> bool {
         self.calls
-            .get(&ticket)
+            .get(ticket)
             .is_some_and(|call| matches!(call.stage, Stage::Queued | Stage::Staged | Stage::Moved))
     }
 
@@ -215,14 +215,10 @@ impl Broker {
         if self.calls.len() >= limit {
             return Err(Refusal::Full(Full::Ops { limit }));
         }
-        let parcel = Parcel {
-            client,
-            message: request.clone(),
-        };
         let op = self.delivery.submit(
             now,
             Submit {
-                payload: parcel,
+                payload: client,
                 bytes: request.len(),
                 replay,
                 answered: true,
@@ -265,7 +261,7 @@ impl Broker {
     pub(super) fn enter(&mut self, call: Call) {
         let ticket = call.ticket();
         if let Some(who) = self.clients.any_mut(call.client) {
-            who.calls.insert(ticket);
+            who.calls.push(ticket);
             let id = call.request.id().filter(|_| !call.told && who.is_legacy());
             if let Some(id) = id {
                 who.ids.insert(id.clone(), ticket);
@@ -274,7 +270,7 @@ impl Broker {
                 who.tokens.insert(token.clone(), ticket);
             }
         }
-        self.calls.insert(ticket, call);
+        self.calls.insert(call);
     }
 
     /// While no host is there, the last one's catalogue answers what it can.
@@ -289,7 +285,7 @@ impl Broker {
     pub(super) fn answer_held(&mut self, now: Instant) {
         let held = self
             .calls
-            .values()
+            .iter()
             .filter(|call| call.catalogue && call.stage == Stage::Queued && !call.told)
             .map(|call| (call.ticket(), call.client, call.request.clone()));
         for (ticket, client, request) in Vec::from_iter(held) {
@@ -335,7 +331,7 @@ impl Broker {
 
     /// Takes a call back. False if it was over for its client already.
     pub(super) fn give_up(&mut self, now: Instant, ticket: Ticket) -> bool {
-        let Some(call) = self.calls.get(&ticket).filter(|call| !call.told) else {
+        let Some(call) = self.calls.get(ticket).filter(|call| !call.told) else {
             return false;
         };
         let (op, client, stage) = (call.op, call.client, call.stage);
@@ -350,7 +346,7 @@ impl Broker {
 
     /// No host sees this call, or sees it again. What a host has stays there.
     pub(super) fn withdraw(&mut self, ticket: Ticket) {
-        let Some(call) = self.calls.get(&ticket) else {
+        let Some(call) = self.calls.get(ticket) else {
             return;
         };
         match call.stage {

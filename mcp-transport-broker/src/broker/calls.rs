@@ -1,19 +1,13 @@
 //! One call of a client, from its request to its answer.
 
 use super::types::{ClientId, Ticket};
+use crate::numbers::Table;
 use mcp_transport_core::delivery::{Op, Replay};
 use mcp_transport_core::resilient::replayable::ENDLESS;
 use mcp_transport_core::{Id, Message};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::time::Instant;
-
-/// What `delivery` carries.
-#[derive(Clone, Debug)]
-pub(super) struct Parcel {
-    pub(super) client: ClientId,
-    pub(super) message: Message,
-}
 
 #[derive(Debug)]
 pub(super) struct Call {
@@ -41,6 +35,60 @@ pub(super) struct Call {
     pub(super) acknowledged: bool,
     /// It was handed out by the broker from which this one took over, and its answer announced.
     pub(super) inherited: bool,
+}
+
+/// The calls that are not over.
+#[derive(Debug, Default)]
+pub(super) struct Calls(Table<Ticket, Call>);
+
+impl Calls {
+    pub(super) fn get(&self, ticket: Ticket) -> Option<&Call> {
+        self.0.get(&ticket)
+    }
+
+    pub(super) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Call> {
+        self.0.get_mut(&ticket)
+    }
+
+    pub(super) fn insert(&mut self, call: Call) {
+        self.0.insert(call.ticket(), call);
+    }
+
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Call> {
+        self.0.remove(&ticket)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// In no order.
+    pub(super) fn each(&self) -> impl Iterator<Item = &Call> {
+        self.0.values()
+    }
+
+    /// In no order.
+    pub(super) fn each_mut(&mut self) -> impl Iterator<Item = &mut Call> {
+        self.0.values_mut()
+    }
+
+    /// The oldest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Call> {
+        let mut calls = Vec::from_iter(self.0.values());
+        calls.sort_unstable_by_key(|call| call.op);
+        calls.into_iter()
+    }
+
+    /// The oldest first.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Call> {
+        let mut calls = Vec::from_iter(self.0.values_mut());
+        calls.sort_unstable_by_key(|call| call.op);
+        calls.into_iter()
+    }
 }
 
 /// Where a call is.

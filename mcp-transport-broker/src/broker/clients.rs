@@ -1,11 +1,13 @@
 //! Who the clients are, and what each of them has.
 
+use super::calls::Call;
 use super::types::{ClientId, Lease, Ticket};
 use crate::native::{Era, Meet};
+use crate::numbers::Table;
 use mcp_transport_core::handshake::{Handshake, Replay};
 use mcp_transport_core::{Id, Message};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 #[derive(Debug)]
@@ -24,7 +26,8 @@ pub(super) struct Client {
     pub(super) ids: HashMap<Id, Ticket>,
     pub(super) tokens: HashMap<Id, Ticket>,
     /// All its calls that are not over, those included whose client was told that they run.
-    pub(super) calls: BTreeSet<Ticket>,
+    /// The oldest first.
+    pub(super) calls: Vec<Ticket>,
     /// The requests of the host's that it has not answered.
     pub(super) theirs: HashSet<Id>,
     /// The lease on which the host has met it.
@@ -70,6 +73,29 @@ impl Client {
         self.calls.is_empty() && self.streams == 0
     }
 
+    /// A call of it is over.
+    pub(super) fn forget(&mut self, call: &Call) {
+        self.unname(call);
+        if let Ok(place) = self.calls.binary_search(&call.ticket()) {
+            self.calls.remove(place);
+        }
+    }
+
+    /// A call's id and its token are free again.
+    pub(super) fn unname(&mut self, call: &Call) {
+        let ticket = call.ticket();
+        if let Some(id) = call.request.id() {
+            if self.ids.get(id) == Some(&ticket) {
+                self.ids.remove(id);
+            }
+        }
+        if let Some(token) = &call.token {
+            if self.tokens.get(token) == Some(&ticket) {
+                self.tokens.remove(token);
+            }
+        }
+    }
+
     /// Its `initialize` was answered so. False if that is not what was agreed on before.
     pub(super) fn initialised(&mut self, answer: &Message) -> bool {
         #[derive(Default, Deserialize)]
@@ -91,7 +117,7 @@ impl Client {
 
 #[derive(Debug, Default)]
 pub(super) struct Clients {
-    all: BTreeMap<ClientId, Client>,
+    all: Table<ClientId, Client>,
     sessions: HashMap<String, ClientId>,
     last: u64,
 }
@@ -139,7 +165,7 @@ impl Clients {
             declared: Declared::default(),
             ids: HashMap::new(),
             tokens: HashMap::new(),
-            calls: BTreeSet::new(),
+            calls: Vec::new(),
             theirs: HashSet::new(),
             met: None,
             streams: 0,
@@ -193,16 +219,25 @@ impl Clients {
         self.all
             .iter()
             .filter(|(_, client)| client.is_legacy() && !client.gone && client.is_idle())
-            .min_by_key(|(_, client)| client.used)
-            .map(|(&id, _)| id)
+            .map(|(&id, client)| (client.used, id))
+            .min()
+            .map(|(_, id)| id)
     }
 
+    /// The oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = (ClientId, &Client)> {
-        self.all.iter().map(|(&id, client)| (id, client))
+        let clients = self.all.iter().map(|(&id, client)| (id, client));
+        let mut clients = Vec::from_iter(clients);
+        clients.sort_unstable_by_key(|(id, _)| *id);
+        clients.into_iter()
     }
 
+    /// The oldest first.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (ClientId, &mut Client)> {
-        self.all.iter_mut().map(|(&id, client)| (id, client))
+        let clients = self.all.iter_mut().map(|(&id, client)| (id, client));
+        let mut clients = Vec::from_iter(clients);
+        clients.sort_unstable_by_key(|(id, _)| *id);
+        clients.into_iter()
     }
 
     pub(super) fn len(&self) -> usize {

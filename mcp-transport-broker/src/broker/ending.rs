@@ -1,6 +1,7 @@
 //! How a call ends, whoever ends it, and what goes with a client that is gone.
 
-use super::calls::Stage;
+use super::calls::{Call, Stage};
+use super::catalogue::Key;
 use super::endings::{self, Why};
 use super::seat::End;
 use super::timing::Timer;
@@ -28,55 +29,58 @@ impl Broker {
         message: Message,
         is_current: bool,
     ) {
-        let Some(call) = self.calls.get(&ticket) else {
+        let Some(call) = self.calls.get(ticket) else {
             return;
         };
+        let (request, client, told) = (&call.request, call.client, call.told);
         let is_native = self
             .seat
             .as_ref()
             .is_some_and(|seat| seat.dialect == Dialect::Native);
-        if is_native && !answers(&call.request, &message) {
+        if is_native && !answers(request, &message) {
             self.end(now, ticket, Outcome::Unknown, Why::NoAnswer);
             return;
         }
-        let (client, told, learns) = (call.client, call.told, call.catalogue);
-        let request = call.request.clone();
-        let catches_up = !is_current && Handshake::concerns(&request) && !is_error(&message);
+        let is_error = is_error(&message);
+        let catches_up = !is_current && Handshake::concerns(request) && !is_error;
+        let mut learnt = None;
         if let Some(who) = self.clients.any_mut(client) {
             if catches_up {
-                who.handshake.said(&request);
+                who.handshake.said(request);
             }
             who.handshake.answered(&message);
-            if request.method() == Some("initialize") && !is_error(&message) {
+            if request.method() == Some("initialize") && !is_error {
                 who.negotiated = None;
                 who.initialised(&message);
             }
-            if learns && is_native {
-                let meet = who.meet.clone();
-                self.learn(&meet, &request, &message);
+            if call.catalogue && is_native && !is_error {
+                learnt = Key::of(&who.meet, request);
             }
+        }
+        if let Some(key) = learnt {
+            self.learn(key, &message);
         }
         if told {
             self.late.finish(now, ticket, message);
         } else {
             self.outputs.push_back(Output::Answer { ticket, message });
         }
-        self.forget(now, ticket);
-        if catches_up {
-            self.catch_up(now, client, &request);
+        let call = self.forget(now, ticket);
+        if let Some(call) = call.filter(|_| catches_up) {
+            self.catch_up(now, client, &call.request);
         }
     }
 
     /// It ends without the host's answer.
     pub(super) fn end(&mut self, now: Instant, ticket: Ticket, outcome: Outcome, why: Why) {
-        let Some(told) = self.calls.get(&ticket).map(|call| call.told) else {
+        let Some(told) = self.calls.get(ticket).map(|call| call.told) else {
             return;
         };
         if !told && outcome == Outcome::Unknown {
             let id = self.name();
             self.late.expect(ticket, id);
         }
-        let Some(call) = self.calls.get(&ticket) else {
+        let Some(call) = self.calls.get(ticket) else {
             return;
         };
         let known = (outcome, why);
@@ -90,7 +94,7 @@ impl Broker {
 
     /// No host has it, and none will get it.
     pub(super) fn end_unserved(&mut self, now: Instant, ticket: Ticket, why: Why) {
-        let Some(call) = self.calls.get(&ticket) else {
+        let Some(call) = self.calls.get(ticket) else {
             return;
         };
         let outcome = if self.delivery.seen(call.op) {
@@ -104,12 +108,12 @@ impl Broker {
 
     /// It runs on, and its client is told so, and by which id to ask for the result.
     pub(super) fn tell_running(&mut self, now: Instant, ticket: Ticket) {
-        if self.calls.get(&ticket).is_none_or(|call| call.told) {
+        if self.calls.get(ticket).is_none_or(|call| call.told) {
             return;
         }
         let id = self.name();
         self.late.expect(ticket, id);
-        let Some(call) = self.calls.get_mut(&ticket) else {
+        let Some(call) = self.calls.get_mut(ticket) else {
             return;
         };
         call.told = true;
@@ -118,7 +122,9 @@ impl Broker {
         self.outputs.push_back(Output::Answer { ticket, message });
         self.timers.clear(Timer::Budget(ticket));
         self.timers.clear(Timer::Progress(ticket));
-        self.unname(ticket);
+        if let Some(client) = self.clients.any_mut(call.client) {
+            client.unname(call);
+        }
     }
 
     /// Does what `delivery` wants done. After every call that changes it.
@@ -140,7 +146,7 @@ impl Broker {
                     let ticket = Ticket::from(op.get());
                     if self
                         .calls
-                        .get(&ticket)
+                        .get(ticket)
                         .is_some_and(|call| call.stage == Stage::Out)
                     {
                         self.tell_running(now, ticket);
@@ -169,7 +175,7 @@ impl Broker {
 
     /// The host is gone, and will still answer.
     pub(super) fn defer(&mut self, now: Instant, ticket: Ticket, wait: Duration) {
-        if let Some(call) = self.calls.get_mut(&ticket) {
+        if let Some(call) = self.calls.get_mut(ticket) {
             call.stage = Stage::Deferred;
             let until = super::later(now, wait);
             let until = match call.due.filter(|_| !call.told) {
@@ -181,11 +187,8 @@ impl Broker {
     }
 
     /// A call is over, or nobody waits for it any more.
-    pub(super) fn forget(&mut self, now: Instant, ticket: Ticket) {
-        self.unname(ticket);
-        let Some(call) = self.calls.remove(&ticket) else {
-            return;
-        };
+    pub(super) fn forget(&mut self, now: Instant, ticket: Ticket) -> Option<Call> {
+        let call = self.calls.remove(ticket)?;
         for timer in [
             Timer::Budget(ticket),
             Timer::Progress(ticket),
@@ -197,7 +200,7 @@ impl Broker {
             seat.out -= 1;
         }
         if let Some(client) = self.clients.any_mut(call.client) {
-            client.calls.remove(&ticket);
+            client.forget(&call);
             client.used = now;
             match client.calls.is_empty() {
                 true if client.gone => self.bury(call.client),
@@ -205,26 +208,7 @@ impl Broker {
                 _ => {}
             }
         }
-    }
-
-    /// Its id and its token are free again.
-    fn unname(&mut self, ticket: Ticket) {
-        let Some(call) = self.calls.get(&ticket) else {
-            return;
-        };
-        let Some(client) = self.clients.any_mut(call.client) else {
-            return;
-        };
-        if let Some(id) = call.request.id() {
-            if client.ids.get(id) == Some(&ticket) {
-                client.ids.remove(id);
-            }
-        }
-        if let Some(token) = &call.token {
-            if client.tokens.get(token) == Some(&ticket) {
-                client.tokens.remove(token);
-            }
-        }
+        Some(call)
     }
 
     /// The broker ends a session: its calls are answered, and its client must initialise again.
@@ -234,7 +218,7 @@ impl Broker {
             return;
         };
         for ticket in Vec::from_iter(who.calls.iter().copied()) {
-            match self.calls.get(&ticket).map(|call| (call.stage, call.op)) {
+            match self.calls.get(ticket).map(|call| (call.stage, call.op)) {
                 Some((Stage::Out | Stage::Deferred | Stage::Resumed | Stage::Moved, op)) => {
                     self.delivery.release(op);
                     self.end(now, ticket, Outcome::Unknown, Why::SessionOver);
@@ -274,8 +258,8 @@ impl Broker {
     /// The broker is ending: everything is answered, and nothing is taken any more.
     pub fn shut_down(&mut self, now: Instant) {
         self.shut = true;
-        for ticket in Vec::from_iter(self.calls.keys().copied()) {
-            match self.calls.get(&ticket).map(|call| (call.stage, call.op)) {
+        for ticket in Vec::from_iter(self.calls.iter().map(Call::ticket)) {
+            match self.calls.get(ticket).map(|call| (call.stage, call.op)) {
                 Some((Stage::Out | Stage::Deferred | Stage::Resumed | Stage::Moved, op)) => {
                     self.delivery.release(op);
                     self.end(now, ticket, Outcome::Unknown, Why::BrokerEnds);

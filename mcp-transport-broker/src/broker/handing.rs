@@ -3,6 +3,7 @@
 use super::calls::Stage;
 use super::types::{Handout, Item, Lease, Ticket};
 use super::{Broker, Dialect};
+use mcp_transport_core::Message;
 use std::time::Instant;
 
 impl Broker {
@@ -58,7 +59,7 @@ impl Broker {
         if seat.own.contains_key(ticket) {
             return true;
         }
-        match self.calls.get_mut(ticket) {
+        match self.calls.get_mut(*ticket) {
             Some(call) if call.stage == Stage::Out => {
                 call.stage = Stage::Queued;
                 seat.out -= usize::from(std::mem::take(&mut call.counted));
@@ -99,9 +100,9 @@ impl Broker {
             queued?;
             let handout = self.delivery.take(now, lease.0)?;
             let ticket = Ticket::from(handout.op.get());
-            let client = handout.payload.client;
+            let client = handout.payload;
             let is_replayed = self.is_replayed(client);
-            let call = self.calls.get_mut(&ticket);
+            let call = self.calls.get_mut(ticket);
             let call = call.expect("what is in delivery is in the table");
             if !is_replayed {
                 call.stage = Stage::Staged;
@@ -113,18 +114,22 @@ impl Broker {
                 call.counted = true;
                 self.seat.as_mut()?.out += 1;
             }
-            let handout = Handout {
+            call.stage = Stage::Out;
+            call.handed = Some(now);
+            if let Some(client) = self.clients.any_mut(client) {
+                client.handshake.said(&call.request);
+            }
+            return Some(Handout {
                 client,
                 meet: None,
                 item: Item::Request {
                     ticket,
-                    message: handout.payload.message,
+                    // Without its envelope, which was read here and is nothing to a host.
+                    message: Message::from(call.request.as_bytes().clone()),
                     redelivered: handout.redelivered,
                 },
                 rank: ticket.get(),
-            };
-            self.mark_out(now, &handout);
-            return Some(handout);
+            });
         }
     }
 
@@ -145,22 +150,6 @@ impl Broker {
     pub(super) fn is_replayed(&self, client: super::ClientId) -> bool {
         let client = self.clients.get(client);
         client.is_none_or(|client| client.replay.is_none())
-    }
-
-    fn mark_out(&mut self, now: Instant, handout: &Handout) {
-        let Item::Request {
-            ticket, message, ..
-        } = &handout.item
-        else {
-            return;
-        };
-        if let Some(call) = self.calls.get_mut(ticket) {
-            call.stage = Stage::Out;
-            call.handed = Some(now);
-            if let Some(client) = self.clients.any_mut(handout.client) {
-                client.handshake.said(message);
-            }
-        }
     }
 
     /// Says whom the host meets, if it has not met it on this lease.

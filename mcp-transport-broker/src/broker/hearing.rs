@@ -1,7 +1,7 @@
 //! What a host says: answers, messages for clients, marks.
 
 use super::Broker;
-use super::calls::{self, Stage};
+use super::calls::{self, Call, Stage};
 use super::seat::Own;
 use super::types::{ClientId, Item, Lease, Output, Pushed, Ticket};
 use mcp_transport_core::delivery::{Answer, Op};
@@ -36,7 +36,7 @@ impl Broker {
         let Some(op) = self.delivery.op(ticket.get()) else {
             return Pushed::Stray;
         };
-        let pushed = match (self.claim(op, ticket), self.calls.get(&ticket)) {
+        let pushed = match (self.claim(op, ticket), self.calls.get(ticket)) {
             (None, _) => Pushed::Stray,
             (Some(is_current), Some(call)) => {
                 let told = call.told;
@@ -57,20 +57,20 @@ impl Broker {
         let is_current = self.is_current(lease);
         let calls = self.calls.iter();
         calls
-            .filter(move |(_, call)| is_current && call.stage == Stage::Out)
-            .map(|(&ticket, _)| ticket)
+            .filter(move |call| is_current && call.stage == Stage::Out)
+            .map(Call::ticket)
     }
 
     /// Whose call this is, and what was asked; `None` where it is over. For hosts whose answers have
     /// to be put right before the client gets them.
     pub fn request(&self, ticket: Ticket) -> Option<(ClientId, &Message)> {
-        let call = self.calls.get(&ticket)?;
+        let call = self.calls.get(ticket)?;
         Some((call.client, &call.request))
     }
 
     /// The host has begun this: it can no longer claim it untouched.
     pub fn started(&mut self, lease: Lease, ticket: Ticket) {
-        if let Some(call) = self.calls.get(&ticket) {
+        if let Some(call) = self.calls.get(ticket) {
             if call.stage == Stage::Out {
                 self.delivery.started(lease.0, call.op);
             }
@@ -125,7 +125,7 @@ impl Broker {
                         .and_then(|(token, _)| who.tokens.get(token).copied());
                     about = about.or(ticket);
                     if let (Some(ticket), Some((_, value))) = (ticket, progress) {
-                        if let Some(call) = self.calls.get_mut(&ticket) {
+                        if let Some(call) = self.calls.get_mut(ticket) {
                             call.progress = call.progress.max(value);
                         }
                     }
@@ -147,7 +147,7 @@ impl Broker {
         if message.method() == Some(ACKNOWLEDGED) && self.is_acknowledged_again(about) {
             return;
         }
-        let about = about.filter(|ticket| self.calls.get(ticket).is_some_and(|call| !call.told));
+        let about = about.filter(|ticket| self.calls.get(*ticket).is_some_and(|call| !call.told));
         self.outputs.push_back(Output::Tell {
             client,
             about,
@@ -179,7 +179,7 @@ impl Broker {
     /// (false).
     fn claim(&mut self, op: Op, ticket: Ticket) -> Option<bool> {
         let seat = self.seat.as_ref()?;
-        let call = self.calls.get(&ticket);
+        let call = self.calls.get(ticket);
         // The broker from which this one took over gave it out.
         if call.is_some_and(|call| call.inherited && call.stage == Stage::Resumed) {
             return seat.inherits.then_some(false);
@@ -199,7 +199,7 @@ impl Broker {
     /// A subscription is acknowledged once: a host that takes it over says it again, and its client
     /// has heard it.
     fn is_acknowledged_again(&mut self, about: Option<Ticket>) -> bool {
-        let call = about.and_then(|ticket| self.calls.get_mut(&ticket));
+        let call = about.and_then(|ticket| self.calls.get_mut(ticket));
         let Some(call) = call.filter(|call| call.is_endless()) else {
             return false;
         };
@@ -215,7 +215,7 @@ impl Broker {
         for ticket in Vec::from_iter(who.calls.iter().copied()) {
             if let Some(op) = self
                 .calls
-                .get(&ticket)
+                .get(ticket)
                 .filter(|call| matches!(call.stage, Stage::Out | Stage::Resumed))
                 .map(|call| call.op)
             {

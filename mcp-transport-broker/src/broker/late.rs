@@ -5,6 +5,7 @@ use super::config::LateLimits;
 use super::later;
 use super::moving::{KeptResult, raw};
 use super::types::{Operation, Ticket};
+use crate::numbers::Table;
 use mcp_transport_core::Message;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 pub(super) struct Late {
     limits: LateLimits,
     ids: HashMap<String, Ticket>,
-    entries: HashMap<Ticket, Entry>,
+    entries: Table<Ticket, Entry>,
     order: VecDeque<Ticket>,
     bytes: usize,
 }
@@ -32,7 +33,7 @@ impl Late {
         Self {
             limits,
             ids: HashMap::new(),
-            entries: HashMap::new(),
+            entries: Table::default(),
             order: VecDeque::new(),
             bytes: 0,
         }

@@ -10,9 +10,10 @@ use super::timing::Timer;
 use super::types::{Attachment, Dialect, Granted, Lease, Life, Ticket};
 use super::{Broker, MAX_WINDOW, later};
 use crate::native::{Former, Refused, Word};
+use crate::numbers::Table;
 use mcp_transport_core::Outcome;
 use mcp_transport_core::delivery::Replay;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 impl Broker {
@@ -72,7 +73,7 @@ impl Broker {
             asides: VecDeque::new(),
             aside_bytes: 0,
             staged: BTreeMap::new(),
-            own: HashMap::new(),
+            own: Table::default(),
             inquiries: Inquiries::default(),
             ready: false,
         });
@@ -204,7 +205,7 @@ impl Broker {
     fn end_unguarded(&mut self, now: Instant) {
         let unguarded = self
             .calls
-            .values()
+            .iter()
             .filter(|call| call.stage == Stage::Queued && call.replay == Replay::HostGuards)
             .filter(|call| self.delivery.seen(call.op))
             .map(Call::ticket);
@@ -220,7 +221,7 @@ impl Broker {
         });
         let missing = self
             .calls
-            .values()
+            .iter()
             .filter(|call| call.stage == Stage::Deferred && !coming.contains(&call.op.get()))
             .map(Call::ticket);
         for ticket in Vec::from_iter(missing) {
@@ -231,7 +232,7 @@ impl Broker {
     /// What is waited for still, this host has, from a former life: it runs.
     fn resume(&mut self, now: Instant) {
         let run = later(now, self.config.run);
-        for call in self.calls.values_mut() {
+        for call in self.calls.iter_mut() {
             if call.stage == Stage::Deferred {
                 call.stage = Stage::Resumed;
                 call.counted = true;
@@ -250,7 +251,7 @@ impl Broker {
             .copied()
             .filter(|&ticket| {
                 let ticket = Ticket::from(ticket);
-                self.calls.contains_key(&ticket) || self.late.expects(ticket)
+                self.calls.get(ticket).is_some() || self.late.expects(ticket)
             })
             .collect()
     }
@@ -258,7 +259,7 @@ impl Broker {
     /// When the newest of what the host has was handed out.
     pub(super) fn youngest(&self) -> Option<Instant> {
         self.calls
-            .values()
+            .each()
             .filter(|call| call.stage == Stage::Out)
             .filter_map(|call| call.handed)
             .max()

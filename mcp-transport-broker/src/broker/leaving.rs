@@ -63,7 +63,7 @@ impl Broker {
         };
         tracing::info!(host = seat.host.name, ?end, "a lease is over");
         let (mut untouched, mut resumed) = (untouched.to_vec(), Vec::new());
-        for call in self.calls.values_mut() {
+        for call in self.calls.iter_mut() {
             call.counted = false;
             match call.stage {
                 Stage::Queued | Stage::Deferred | Stage::Moved => continue,
@@ -121,7 +121,7 @@ impl Broker {
     pub(super) fn on_the_way(&self, received: &[u64]) -> Vec<Op> {
         let received = received.iter().copied().collect::<HashSet<u64>>();
         self.calls
-            .values()
+            .iter()
             .filter(|call| call.stage == Stage::Out && !received.contains(&call.op.get()))
             .map(|call| call.op)
             .collect()

@@ -57,13 +57,13 @@ pub use types::{
     Output, Pushed, Ticket,
 };
 
-use calls::{Call, Parcel, Stage};
+use calls::{Calls, Stage};
 use catalogue::Catalogue;
 use clients::Clients;
 use late::Late;
 use mcp_transport_core::delivery::Delivery;
 use seat::{Away, Past, Seat};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 use timers::Timers;
@@ -110,8 +110,9 @@ use timing::Timer;
 pub struct Broker {
     config: Config,
     random: Box<dyn FnMut() -> [u8; 16] + Send>,
-    delivery: Delivery<Parcel>,
-    calls: BTreeMap<Ticket, Call>,
+    /// What it carries is whose call it is; the rest is in `calls`.
+    delivery: Delivery<ClientId>,
+    calls: Calls,
     /// The newest ticket of a call.
     last_ticket: u64,
     /// The newest ticket of the broker's own.
@@ -143,7 +144,7 @@ impl Broker {
             config,
             random: Box::new(random),
             delivery: Delivery::new(config.limits.remembered(MAX_WINDOW)),
-            calls: BTreeMap::new(),
+            calls: Calls::default(),
             last_ticket: 0,
             last_own: OWN_TICKETS,
             clients: Clients::default(),
@@ -196,7 +197,7 @@ impl Broker {
 
     fn counts(&self) -> Counts {
         let mut counts = Counts::default();
-        for call in self.calls.values() {
+        for call in self.calls.each() {
             match call.stage {
                 Stage::Queued | Stage::Staged | Stage::Moved => counts.queued += 1,
                 Stage::Out | Stage::Resumed => counts.running += 1,

@@ -15,11 +15,11 @@ const EVERY: Duration = Duration::from_secs(10);
 
 impl Broker {
     pub(super) fn tell_progress(&mut self, now: Instant, ticket: Ticket) {
-        let text = match self.calls.get(&ticket) {
+        let text = match self.calls.get(ticket) {
             Some(call) => self.going_on(now, call),
             None => return,
         };
-        let Some(call) = self.calls.get_mut(&ticket) else {
+        let Some(call) = self.calls.get_mut(ticket) else {
             return;
         };
         let Some(token) = call.token.clone() else {

@@ -124,7 +124,7 @@ impl Broker {
             .filter(|(_, (whose, _))| *whose == client);
         for (ticket, op) in Vec::from_iter(waited.map(|(&ticket, &(_, op))| (ticket, op))) {
             seat.staged.remove(&ticket);
-            if let Some(call) = self.calls.get_mut(&ticket) {
+            if let Some(call) = self.calls.get_mut(ticket) {
                 call.stage = Stage::Queued;
             }
             self.delivery.give_back(now, link, op);

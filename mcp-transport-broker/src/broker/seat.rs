@@ -3,6 +3,7 @@
 use super::catalogue::{Inquiries, Key};
 use super::types::{ClientId, Dialect, Handout, Item, Lease, Life, Ticket};
 use crate::native::Host;
+use crate::numbers::Table;
 use mcp_transport_core::delivery::{Link, Op};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -33,7 +34,7 @@ pub(super) struct Seat {
     /// What waits for its session to be replayed.
     pub(super) staged: BTreeMap<Ticket, (ClientId, Op)>,
     /// The broker's own requests, by their tickets.
-    pub(super) own: HashMap<Ticket, Own>,
+    pub(super) own: Table<Ticket, Own>,
     pub(super) inquiries: Inquiries,
     /// It was said that there is something to pull, and nobody has pulled since.
     pub(super) ready: bool,

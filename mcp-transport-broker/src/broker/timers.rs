@@ -1,7 +1,8 @@
 //! Deadlines by name, and the one that is due first.
 
 use super::later;
-use std::collections::{BTreeSet, HashMap};
+use crate::numbers::Table;
+use std::collections::BTreeSet;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
@@ -9,14 +10,14 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(super) struct Timers<K> {
     due: BTreeSet<(Instant, K)>,
-    at: HashMap<K, Instant>,
+    at: Table<K, Instant>,
 }
 
 impl<K: Copy + Eq + Hash + Ord> Timers<K> {
     pub(super) fn new() -> Self {
         Self {
             due: BTreeSet::new(),
-            at: HashMap::new(),
+            at: Table::default(),
         }
     }
 

@@ -72,7 +72,7 @@ impl Broker {
         self.delivery.slept(gap);
         self.timers.slept(gap);
         self.late.slept(gap);
-        for call in self.calls.values_mut() {
+        for call in self.calls.each_mut() {
             call.asked = later(call.asked, gap);
             call.due = call.due.map(|due| later(due, gap));
             call.handed = call.handed.map(|handed| later(handed, gap));
@@ -86,7 +86,7 @@ impl Broker {
     }
 
     fn budget_is_spent(&mut self, now: Instant, ticket: Ticket) {
-        let Some(call) = self.calls.get(&ticket).filter(|call| !call.told) else {
+        let Some(call) = self.calls.get(ticket).filter(|call| !call.told) else {
             return;
         };
         let has_begun = call.is_endless() && call.acknowledged;
@@ -103,7 +103,7 @@ impl Broker {
     }
 
     fn answer_is_due(&mut self, now: Instant, ticket: Ticket) {
-        match self.calls.get(&ticket).map(|call| call.stage) {
+        match self.calls.get(ticket).map(|call| call.stage) {
             Some(Stage::Resumed) => self.tell_running(now, ticket),
             _ => self.end(now, ticket, Outcome::Unknown, Why::AnswerMissing),
         }

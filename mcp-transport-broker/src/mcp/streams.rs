@@ -2,8 +2,9 @@
 
 use super::cache::Cache;
 use crate::broker::{ClientId, Ticket};
+use crate::numbers::Table;
 use mcp_transport_core::{Kind, Message};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;
@@ -73,11 +74,10 @@ pub struct Resumed {
 #[derive(Debug, Default)]
 pub struct Streams {
     made: u64,
-    /// Ordered by age.
-    streams: BTreeMap<StreamId, Stream>,
-    requests: HashMap<Ticket, StreamId>,
+    streams: Table<StreamId, Stream>,
+    requests: Table<Ticket, StreamId>,
     /// Of legacy clients, all of whom are here: what waits for a GET.
-    sessions: HashMap<ClientId, VecDeque<Message>>,
+    sessions: Table<ClientId, VecDeque<Message>>,
     cache: Cache,
 }
 
@@ -144,13 +144,8 @@ impl Streams {
             }
             return resumed;
         }
-        let gets = self
-            .streams
-            .iter()
-            .filter(|(_, stream)| stream.client == client && stream.ticket.is_none());
-        let ends = (gets.clone().count() >= MAX_GETS)
-            .then(|| gets.map(|(id, _)| *id).next())
-            .flatten();
+        let gets = || self.those(client, |stream| stream.ticket.is_none());
+        let ends = gets().min().filter(|_| gets().count() >= MAX_GETS);
         if let Some(oldest) = ends {
             self.forget(oldest);
         }
@@ -193,13 +188,19 @@ impl Streams {
     /// A request has its answer. `None`: nobody waits for it.
     pub fn answer(&mut self, ticket: Ticket, message: Message) -> Option<Event> {
         let id = self.requests.remove(&ticket)?;
-        let read = self.streams.get(&id)?.read;
-        let event = self.say(id, message, true);
-        match self.streams.get_mut(&id) {
-            Some(stream) if stream.resumable => stream.answered = true,
-            _ => self.forget(id),
+        let stream = self.streams.get_mut(&id)?;
+        let read = stream.read;
+        if stream.resumable {
+            stream.answered = true;
+            return self.say(id, message, true).filter(|_| read);
         }
-        event.filter(|_| read)
+        self.streams.remove(&id);
+        read.then_some(Event {
+            stream: id,
+            id: None,
+            message,
+            last: true,
+        })
     }
 
     /// A request ends without an answer, since its client wants none. Returns its stream: end it.
@@ -242,14 +243,9 @@ impl Streams {
             self.forget(id);
             return open;
         }
-        let broken = self
-            .streams
-            .iter()
-            .filter(|(_, stream)| stream.client == client && !stream.read);
-        if broken.clone().count() > MAX_BROKEN {
-            if let Some(oldest) = broken.map(|(id, _)| *id).next() {
-                self.forget(oldest);
-            }
+        let broken = || self.those(client, |stream| !stream.read);
+        if let Some(oldest) = broken().min().filter(|_| broken().count() > MAX_BROKEN) {
+            self.forget(oldest);
         }
         open
     }
@@ -262,11 +258,7 @@ impl Streams {
     /// A client is over. Returns its streams: end them.
     pub fn over(&mut self, client: ClientId) -> Vec<StreamId> {
         self.sessions.remove(&client);
-        let its = self
-            .streams
-            .iter()
-            .filter(|(_, stream)| stream.client == client);
-        let its: Vec<_> = its.map(|(id, _)| *id).collect();
+        let its = Vec::from_iter(self.those(client, |_| true));
         for stream in &its {
             self.forget(*stream);
         }
@@ -353,17 +345,23 @@ impl Streams {
     }
 
     fn newest_get(&self, client: ClientId) -> Option<StreamId> {
-        let is = |stream: &Stream| stream.client == client && stream.ticket.is_none();
-        let mut newest = self.streams.iter().rev();
-        newest
-            .find(|(_, stream)| is(stream) && stream.read)
-            .map(|(id, _)| *id)
+        let gets = self.those(client, |stream| stream.ticket.is_none() && stream.read);
+        gets.max()
     }
 
     fn oldest(&self, client: ClientId, is: impl Fn(&Stream) -> bool) -> Option<StreamId> {
-        let mut oldest = self.streams.iter();
-        oldest
-            .find(|(id, stream)| self.carries(**id, client) && !stream.answered && is(stream))
+        let waiting = self.those(client, |stream| !stream.answered && is(stream));
+        waiting.filter(|id| self.carries(*id, client)).min()
+    }
+
+    /// The streams of a client that are so, in no order.
+    fn those(
+        &self,
+        client: ClientId,
+        are: impl Fn(&Stream) -> bool,
+    ) -> impl Iterator<Item = StreamId> {
+        let its = self.streams.iter();
+        its.filter(move |(_, stream)| stream.client == client && are(stream))
             .map(|(id, _)| *id)
     }
 

@@ -17,6 +17,7 @@ use crate::broker::{
 };
 use crate::mcp::{EventId, StreamId, Streams, ToolHeaders};
 use crate::native::{Detach, Era, Meet, Refused, Word};
+use crate::numbers::Table;
 use mcp_transport_core::Message;
 use mcp_transport_core::keepalive::SleepWatch;
 use std::collections::HashMap;
@@ -79,15 +80,15 @@ impl Hub {
             state: Mutex::new(State {
                 broker,
                 streams: Streams::new(),
-                outboxes: HashMap::new(),
-                gets: HashMap::new(),
+                outboxes: Table::default(),
+                gets: Table::default(),
                 seats: Seats::default(),
                 tunnelled: None,
                 tools: Arc::new(tools),
                 armed: None,
                 orphan: Orphan::new(orphaned),
                 unclaimed: HashMap::new(),
-                moved: HashMap::new(),
+                moved: Table::default(),
             }),
             rearm: Notify::new(),
             hand_out: Notify::new(),

@@ -10,6 +10,7 @@ use super::parked::Seats;
 use crate::broker::{Broker, ClientId, Handout, Lease, Snapshot, Ticket};
 use crate::mcp::{Kept, StreamId, Streams, ToolHeaders};
 use crate::native::Era;
+use crate::numbers::Table;
 use mcp_transport_core::Message;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,9 +21,9 @@ use tokio::sync::oneshot;
 pub(super) struct State {
     pub(super) broker: Broker,
     pub(super) streams: Streams,
-    pub(super) outboxes: HashMap<StreamId, Outbox>,
+    pub(super) outboxes: Table<StreamId, Outbox>,
     /// The streams that sessions have open by GET, and those that are over as soon as they end.
-    pub(super) gets: HashMap<StreamId, ClientId>,
+    pub(super) gets: Table<StreamId, ClientId>,
     pub(super) seats: Seats,
     /// The lease whose tunnel is published.
     pub(super) tunnelled: Option<Lease>,
@@ -33,7 +34,7 @@ pub(super) struct State {
     /// What was taken over, by the ids by which it will be claimed.
     pub(super) unclaimed: HashMap<String, Unclaimed>,
     /// What a newer broker has, and whom to tell when nobody wants it any more.
-    pub(super) moved: HashMap<Ticket, oneshot::Sender<()>>,
+    pub(super) moved: Table<Ticket, oneshot::Sender<()>>,
 }
 
 impl State {

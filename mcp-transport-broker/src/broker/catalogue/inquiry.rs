@@ -98,7 +98,7 @@ impl Broker {
                 self.forget_kind(&key);
             }
         } else {
-            self.note(key.clone(), answer);
+            self.learn(key.clone(), answer);
             if opens {
                 self.ask_for_lists(client, &key, answer);
             } else {
@@ -115,20 +115,6 @@ impl Broker {
                 self.end_inquiry(client);
                 self.control(client, Item::Gone);
             }
-        }
-    }
-
-    /// A client's request was answered by its host.
-    pub(in crate::broker) fn learn(&mut self, meet: &Meet, request: &Message, answer: &Message) {
-        let is_result = matches!(
-            answer.kind(),
-            Kind::Response {
-                is_error: false,
-                ..
-            }
-        );
-        if let Some(key) = Key::of(meet, request).filter(|_| is_result) {
-            self.note(key, answer);
         }
     }
 
@@ -157,7 +143,7 @@ impl Broker {
 
     /// Keeps an answer; where this host is the first time compared with the former one, and
     /// differs, clients hear of it.
-    fn note(&mut self, key: Key, answer: &Message) {
+    pub(in crate::broker) fn learn(&mut self, key: Key, answer: &Message) {
         let differs = self.catalogue.learn(key.clone(), answer);
         let (legacy, list) = (key.legacy, key.list());
         let is_first = self

@@ -30,7 +30,7 @@ impl Broker {
             }
             return;
         }
-        for call in self.calls.values() {
+        for call in self.calls.iter() {
             if call.request.method() != Some(ENDLESS) || !call.acknowledged {
                 continue;
             }

@@ -26,7 +26,7 @@ impl Broker {
             Stage::Queued | Stage::Staged | Stage::Deferred => true,
             Stage::Out | Stage::Resumed | Stage::Moved => false,
         };
-        let going = self.calls.values().filter(|call| goes(call));
+        let going = self.calls.iter().filter(|call| goes(call));
         let mut calls = Vec::new();
         for ticket in Vec::from_iter(going.map(Call::ticket)) {
             match self.held(now, ticket) {
@@ -71,7 +71,7 @@ impl Broker {
     }
 
     fn end_subscriptions(&mut self, now: Instant) {
-        let endless = self.calls.values().filter(|call| call.is_endless());
+        let endless = self.calls.iter().filter(|call| call.is_endless());
         for ticket in Vec::from_iter(endless.map(Call::ticket)) {
             if self.give_up(now, ticket) {
                 self.outputs.push_back(Output::Cancelled { ticket });
@@ -81,7 +81,7 @@ impl Broker {
 
     fn held(&mut self, now: Instant, ticket: Ticket) -> Option<HeldCall> {
         let operation_id = self.name();
-        let call = self.calls.get(&ticket)?;
+        let call = self.calls.get(ticket)?;
         let left = |at: Instant| millis(at.saturating_duration_since(now));
         let coming = match call.stage {
             Stage::Deferred => self.timers.at(Timer::Deferred(ticket)),
@@ -107,7 +107,7 @@ impl Broker {
     /// It is the newer one's now. Whoever was told that it runs, asks there.
     fn let_go(&mut self, now: Instant, ticket: Ticket) {
         self.withdraw(ticket);
-        let Some(call) = self.calls.get_mut(&ticket) else {
+        let Some(call) = self.calls.get_mut(ticket) else {
             return;
         };
         call.stage = Stage::Moved;

@@ -33,7 +33,7 @@ impl Broker {
     /// Whether the newer broker has this call.
     pub fn is_moved(&self, ticket: Ticket) -> bool {
         self.calls
-            .get(&ticket)
+            .get(ticket)
             .is_some_and(|call| call.stage == Stage::Moved)
     }
 
@@ -44,7 +44,7 @@ impl Broker {
 
     /// The newer broker said this about a call that it has: its answer, or what goes before.
     pub fn relayed(&mut self, now: Instant, ticket: Ticket, message: Message) {
-        let Some(call) = self.calls.get(&ticket).filter(|_| self.is_moved(ticket)) else {
+        let Some(call) = self.calls.get(ticket).filter(|_| self.is_moved(ticket)) else {
             return;
         };
         let client = call.client;
@@ -91,7 +91,7 @@ impl Broker {
             .seat
             .as_ref()
             .is_some_and(|seat| seat.asides.is_empty())
-            && self.calls.values().all(has_nothing);
+            && self.calls.each().all(has_nothing);
         if is_done {
             self.end_seat(now, End::Moved, &[], None);
         }
@@ -99,12 +99,9 @@ impl Broker {
 
     /// The last lease is over: no host will come, and what it left is settled by what is known.
     pub(super) fn end_rest(&mut self, now: Instant) {
-        let rest = self
-            .calls
-            .values()
-            .filter(|call| call.stage != Stage::Moved);
+        let rest = self.calls.iter().filter(|call| call.stage != Stage::Moved);
         for ticket in Vec::from_iter(rest.map(Call::ticket)) {
-            match self.calls.get(&ticket).map(|call| call.stage) {
+            match self.calls.get(ticket).map(|call| call.stage) {
                 Some(Stage::Queued | Stage::Staged) => {
                     self.end_unserved(now, ticket, Why::BrokerEnds);
                 }

@@ -1,7 +1,7 @@
 //! The newer one's side: what comes.
 
 use super::{HandOver, HeldCall, HeldSession, KeptResult, unraw};
-use crate::broker::calls::{Call, Parcel, Stage, progress_token};
+use crate::broker::calls::{Call, Stage, progress_token};
 use crate::broker::clients::Client;
 use crate::broker::progress::FIRST;
 use crate::broker::timing::Timer;
@@ -166,14 +166,10 @@ impl Broker {
         request: &Message,
     ) -> Option<Op> {
         self.delivery.skip_to(held.ticket.saturating_sub(1));
-        let parcel = Parcel {
-            client,
-            message: request.clone(),
-        };
         let submitted = self.delivery.submit(
             now,
             Submit {
-                payload: parcel,
+                payload: client,
                 bytes: request.len(),
                 replay: held.replay.into(),
                 answered: true,
