@@ -105,13 +105,16 @@ fn value<'a>(name: &str, field: Field<'a>) -> Result<Option<Cow<'a, str>>, Strin
 
 /// Undoes `=?base64?…?=`, in which a value travels that a header cannot carry. `None`: it says
 /// that it is base64, and is not.
-fn decode(value: Cow<'_, str>) -> Option<String> {
+fn decode(value: Cow<'_, str>) -> Option<Cow<'_, str>> {
     let inner = value
         .strip_prefix("=?base64?")
         .and_then(|rest| rest.strip_suffix("?="));
     match inner {
-        None => Some(value.into_owned()),
-        Some(inner) => String::from_utf8(BASE64_STANDARD.decode(inner).ok()?).ok(),
+        None => Some(value),
+        Some(inner) => {
+            let text = String::from_utf8(BASE64_STANDARD.decode(inner).ok()?);
+            text.ok().map(Cow::Owned)
+        }
     }
 }
 

@@ -1,86 +1,79 @@
 //! What the parameters of a request say that matters here, read in one go.
 
-use mcp_transport_core::Message;
-use serde::Deserialize;
+use mcp_transport_core::{Members, Message};
 use serde_json::Value;
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// Parameters; nothing of them, where they are none.
+/// Parameters; nothing of them, where they are none, or say something twice.
 #[derive(Debug, Default)]
 pub(super) struct Params<'a> {
     /// The protocol version that `_meta` names.
     pub(super) version: Option<Cow<'a, str>>,
     /// Whether `_meta` says what the client can do.
     pub(super) capabilities: bool,
-    members: Members<'a>,
+    name: Option<&'a str>,
+    uri: Option<&'a str>,
+    task: Option<&'a str>,
+    arguments: Option<&'a str>,
 }
 
 pub(super) const VERSION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
 pub(super) const CAPABILITIES_KEY: &str = "io.modelcontextprotocol/clientCapabilities";
 
-#[derive(Debug, Default, Deserialize)]
-struct Members<'a> {
-    #[serde(borrow, default, rename = "_meta")]
-    meta: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    uri: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "taskId")]
-    task: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    arguments: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Meta<'a> {
-    #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
-    version: Option<&'a RawValue>,
-    #[serde(borrow, rename = "io.modelcontextprotocol/clientCapabilities")]
-    capabilities: Option<&'a RawValue>,
-}
-
 impl<'a> Params<'a> {
     pub(super) fn of(message: &'a Message) -> Self {
-        let members = message
-            .params()
-            .and_then(|params| serde_json::from_str::<Members<'_>>(params).ok())
-            .unwrap_or_default();
-        let meta = members
-            .meta
-            .and_then(|meta| serde_json::from_str::<Meta<'_>>(meta.get()).ok());
-        let version = meta.as_ref().and_then(|meta| meta.version);
-        let capabilities = meta.as_ref().and_then(|meta| meta.capabilities);
+        let wanted = ["_meta", "name", "uri", "taskId", "arguments"];
+        let params = message.params().unwrap_or_default();
+        let Some([meta, name, uri, task, arguments]) = members(params, wanted) else {
+            return Self::default();
+        };
+        let meta = members(meta.unwrap_or_default(), [VERSION_KEY, CAPABILITIES_KEY]);
+        let [version, capabilities] = meta.unwrap_or_default();
         Self {
             version: version.and_then(text),
-            capabilities: capabilities.is_some_and(|value| value.get().starts_with('{')),
-            members,
+            capabilities: capabilities.is_some_and(|value| value.starts_with('{')),
+            name,
+            uri,
+            task,
+            arguments,
         }
     }
 
     /// The member that names what the request is about.
     pub(super) fn text(&self, member: &str) -> Option<Cow<'a, str>> {
         text(match member {
-            "name" => self.members.name?,
-            "uri" => self.members.uri?,
-            _ => self.members.task?,
+            "name" => self.name?,
+            "uri" => self.uri?,
+            _ => self.task?,
         })
     }
 
     pub(super) fn arguments(&self) -> Value {
-        self.members
-            .arguments
-            .and_then(|value| serde_json::from_str(value.get()).ok())
+        self.arguments
+            .and_then(|value| serde_json::from_str(value).ok())
             .unwrap_or_default()
     }
 }
 
-fn text(value: &RawValue) -> Option<Cow<'_, str>> {
-    let inner = value.get().strip_prefix('"')?.strip_suffix('"')?;
+/// The values of these members; `None` if one of them stands there twice, for two readers could take
+/// different ones.
+fn members<'a, const N: usize>(json: &'a str, names: [&str; N]) -> Option<[Option<&'a str>; N]> {
+    let mut values = [None; N];
+    for (name, value) in Members::of(json) {
+        if let Some(place) = names.iter().position(|wanted| *wanted == name) {
+            if values[place].replace(value).is_some() {
+                return None;
+            }
+        }
+    }
+    Some(values)
+}
+
+fn text(json: &str) -> Option<Cow<'_, str>> {
+    let inner = json.strip_prefix('"')?.strip_suffix('"')?;
     match inner.contains('\\') {
         // It was read as JSON before: without a backslash it says what it means.
         false => Some(Cow::Borrowed(inner)),
-        true => serde_json::from_str(value.get()).ok().map(Cow::Owned),
+        true => serde_json::from_str(json).ok().map(Cow::Owned),
     }
 }

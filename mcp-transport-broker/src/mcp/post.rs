@@ -62,13 +62,14 @@ pub fn post<'a>(
     if is_of_a_session(head) {
         return legacy(head, message);
     }
-    let modern_header = head.version().is_some_and(|version| version >= MODERN[0]);
+    let version = head.version();
+    let modern_header = version.is_some_and(|version| version >= MODERN[0]);
     match message.kind() {
         Kind::Request { method, .. } => {
             let discovers = method == "server/discover";
             let params = Params::of(message);
             if params.version.is_some() || modern_header || discovers {
-                return modern_request(head, message, &params, tools);
+                return modern_request((head, version), message, &params, tools);
             }
             if method == "initialize" {
                 return initialize(head, message);
@@ -110,11 +111,13 @@ pub fn status(era: Era, answer: &Message) -> u16 {
 
 /// A session and a version that has sessions, so that no body needs to be looked into.
 fn is_of_a_session(head: &Head<'_>) -> bool {
-    let legacy = match head.version {
+    if let Field::Absent = head.session {
+        return false;
+    }
+    match head.version {
         Field::Absent => true,
         field => field.text().is_some_and(is_legacy),
-    };
-    legacy && !matches!(head.session, Field::Absent)
+    }
 }
 
 fn initialize(head: &Head<'_>, message: &Message) -> Result<Post<'static>, Refusal> {
@@ -164,7 +167,7 @@ fn legacy<'a>(head: &Head<'a>, message: &Message) -> Result<Post<'a>, Refusal> {
 }
 
 fn modern_request(
-    head: &Head<'_>,
+    (head, header): (&Head<'_>, Option<&str>),
     message: &Message,
     params: &Params<'_>,
     tools: &ToolHeaders,
@@ -174,7 +177,7 @@ fn modern_request(
         Some(version) if params.capabilities => version.as_ref(),
         _ => return Err(meta_missing(id, params)),
     };
-    match head.version() {
+    match header {
         Some(header) if header == version => {}
         Some(header) => {
             let text =

@@ -34,7 +34,9 @@ pub(super) fn encode(stray: &[u64], seq: Option<u64>, handouts: &[Handout]) -> B
 }
 
 fn item(out: &mut Vec<u8>, handout: &Handout) {
-    text(out, format_args!("{{\"client\":\"{}\"", handout.client));
+    out.extend_from_slice(b"{\"client\":\"c");
+    number(out, handout.client.number());
+    out.push(b'"');
     if let Some(meet) = &handout.meet {
         out.extend_from_slice(b",\"meet\":");
         serde_json::to_writer(&mut *out, meet).expect("two strings always serialise");
@@ -45,7 +47,8 @@ fn item(out: &mut Vec<u8>, handout: &Handout) {
             message,
             redelivered,
         } => {
-            text(out, format_args!(",\"ticket\":{ticket}"));
+            out.extend_from_slice(b",\"ticket\":");
+            number(out, ticket.get());
             if *redelivered {
                 out.extend_from_slice(b",\"redelivered\":true");
             }
@@ -63,6 +66,10 @@ fn item(out: &mut Vec<u8>, handout: &Handout) {
 fn said(out: &mut Vec<u8>, message: &Message) {
     out.extend_from_slice(b",\"message\":");
     out.extend_from_slice(message.as_bytes());
+}
+
+fn number(out: &mut Vec<u8>, number: u64) {
+    serde_json::to_writer(out, &number).expect("a number always serialises");
 }
 
 fn text(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
