@@ -5,7 +5,8 @@ use crate::mcp;
 use crate::native::Refused;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Response, StatusCode};
+use http::request::Parts;
+use http::{Response, StatusCode, Uri};
 use mcp_transport_core::Message;
 use mcp_transport_core::guard;
 
@@ -15,6 +16,28 @@ pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id")
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const SSE: HeaderValue = HeaderValue::from_static("text/event-stream");
+
+/// Room for an answer's headers: that which those of its request took. hyper keeps it for the head
+/// of the connection's next request.
+#[derive(Debug)]
+pub(super) struct Room(Box<Parts>);
+
+impl Room {
+    /// Of a request that was understood. What its head said goes, and with it its share in the
+    /// connection's buffer.
+    pub(super) fn of(mut head: Box<Parts>) -> Self {
+        head.headers.clear();
+        head.uri = Uri::default();
+        Self(head)
+    }
+
+    pub(super) fn message(self, status: u16, message: Message) -> Answer {
+        let mut answer = Response::new(Reply::full(message.into_bytes()));
+        *answer.headers_mut() = self.0.headers;
+        *answer.status_mut() = self::status(status);
+        with_type(answer, JSON)
+    }
+}
 
 /// A status without a body.
 pub(crate) fn empty(status: StatusCode) -> Answer {
@@ -27,8 +50,7 @@ pub(crate) fn json(status: u16, body: impl Into<Bytes>) -> Answer {
 
 pub(super) fn json_reply(status: u16, body: Reply) -> Answer {
     let mut answer = Response::new(body);
-    *answer.status_mut() =
-        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *answer.status_mut() = self::status(status);
     with_type(answer, JSON)
 }
 

@@ -1,6 +1,6 @@
 //! The clients' plane: MCP.
 
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, Room};
 use super::body::{EventStream, Reply};
 use super::conn::Conn;
 use super::hub::Form;
@@ -19,24 +19,26 @@ use std::sync::Arc;
 pub(super) async fn post(
     shared: &Arc<Shared>,
     conn: &Arc<Conn>,
-    head: &Parts,
+    head: Box<Parts>,
     message: Message,
 ) -> Answer {
-    let (what, accept) = match understand(shared, head, &message) {
+    let (what, accept) = match understand(shared, &head, &message) {
         Ok(understood) => understood,
         Err(refusal) => return answer::client(refusal),
     };
     match what {
         Post::Aside => answer::empty(StatusCode::ACCEPTED),
         Post::Initialize { version } => {
-            Box::pin(initialize(shared, conn, version, message, accept)).await
+            let room = Room::of(head);
+            Box::pin(initialize(shared, conn, version, message, accept, room)).await
         }
         Post::Legacy { session, version } => {
             let Some(client) = shared.hub().session(session) else {
                 return answer::client(mcp::Refusal::session_over(message.id()));
             };
             if let Kind::Request { .. } = message.kind() {
-                return ask(shared, conn, client, message, legacy(accept, version)).await;
+                let (form, room) = (legacy(accept, version), Room::of(head));
+                return ask(shared, conn, client, message, form, room).await;
             }
             match shared.hub().tell(client, message) {
                 Ok(()) => answer::empty(StatusCode::ACCEPTED),
@@ -44,7 +46,10 @@ pub(super) async fn post(
             }
         }
         Post::Modern { version } => match conn.lane(version) {
-            Ok(client) => ask(shared, conn, client, message, modern(accept)).await,
+            Ok(client) => {
+                let (form, room) = (modern(accept), Room::of(head));
+                ask(shared, conn, client, message, form, room).await
+            }
             Err(refusal) => refused(&refusal, Some(&message)),
         },
     }
@@ -99,6 +104,7 @@ async fn initialize(
     version: String,
     message: Message,
     accept: Accept,
+    room: Room,
 ) -> Answer {
     let form = legacy(accept, &version);
     let (client, name) = match shared.hub().begin(version) {
@@ -109,7 +115,7 @@ async fn initialize(
         shared,
         client: Some(client),
     };
-    let mut answer = ask(shared, conn, client, message, form).await;
+    let mut answer = ask(shared, conn, client, message, form, room).await;
     if answer.status().is_success() {
         // Whether it is an answer or a stream with one: the client has its session.
         unborn.client = None;
@@ -139,13 +145,14 @@ async fn ask(
     client: ClientId,
     message: Message,
     form: Form,
+    room: Room,
 ) -> Answer {
     let id = message.id().cloned();
     match shared
         .hub()
         .ask(conn, client, message, Ask::default(), form)
     {
-        Ok(asked) => waiting::answer(conn, asked, form, times(shared)).await,
+        Ok(asked) => waiting::answer(conn, asked, form, times(shared), room).await,
         Err(refusal) => {
             let answer = refusal.to_answer(id.as_ref());
             with_retry(&refusal, answer::message(refusal.status(), answer))

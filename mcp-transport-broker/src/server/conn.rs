@@ -137,28 +137,38 @@ impl Conn {
     /// Bytes came.
     pub(super) fn read(&self) {
         let mut state = self.lock();
-        if let Phase::Idle(_) = state.phase {
-            state.phase = Phase::Head(Instant::now());
+        if let Phase::Idle(since) = state.phase {
+            // A few ms early at most, since then a quiet connection has settled.
+            state.phase = Phase::Head(since);
         }
     }
 
-    /// Waits for something while a request is answered, and until `at` at most; `None`: it has not
+    /// Waits for something while a request is answered, and for so long at most; `None`: it has not
     /// come.
     ///
     /// A connection has one timer for whatever it waits for, which is hardly ever set: one of its
-    /// own for each request would cost more than all else about the waiting.
+    /// own for each request would cost more than all else about the waiting. What is there already
+    /// is not waited for.
     ///
     /// # Cancel safety
     /// As `wait` has it.
-    pub(super) async fn until<F: Future>(&self, at: Instant, wait: F) -> Option<F::Output> {
+    pub(super) async fn within<F: Future>(&self, limit: Duration, wait: F) -> Option<F::Output> {
         let mut wait = pin!(wait);
-        self.lock().waits = Some(Waits::Until(at));
+        let mut waits = false;
         poll_fn(|cx| {
             let polled = wait.as_mut().poll(cx).map(Some);
+            if polled.is_ready() && !waits {
+                return polled;
+            }
             let mut state = self.lock();
             match (polled, state.waits) {
-                (Poll::Pending, Some(Waits::Over)) => Poll::Ready(None),
-                (Poll::Pending, _) => Poll::Pending,
+                (Poll::Pending, Some(Waits::Over)) if waits => Poll::Ready(None),
+                (Poll::Pending, _) if waits => Poll::Pending,
+                (Poll::Pending, _) => {
+                    waits = true;
+                    state.waits = Some(Waits::Until(Instant::now() + limit));
+                    Poll::Pending
+                }
                 (ready, _) => {
                     state.waits = None;
                     ready

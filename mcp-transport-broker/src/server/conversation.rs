@@ -5,6 +5,7 @@
 )]
 
 use super::answer::Answer;
+use super::bell::Bell;
 use super::conn::{Check, Conn, End, IDLE};
 use super::route::{self, Shared};
 use super::tunnel::{self, Tunnel};
@@ -131,23 +132,33 @@ async fn serve(shared: &Arc<Shared>, conn: &Arc<Conn>, stream: TcpStream, early:
     let mut stopped = pin!(stops(shared, conn));
     let mut killed = pin!(conn.killed());
     let mut stopping = false;
+    // Those three hardly ever are ready, and so have a bell of their own.
+    let (mut rare, mut requests) = (Bell::new(), Bell::new());
     let ended = std::future::poll_fn(|cx| {
-        if killed.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Ended::Close("its reader does not read"));
+        if rare.has_rung(cx) {
+            let cx = &mut rare.context();
+            let _ = timer.as_mut().poll(cx);
+            if killed.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ended::Close("its reader does not read"));
+            }
+            if !stopping && stopped.as_mut().poll(cx).is_ready() {
+                stopping = true;
+                Pin::new(&mut http).graceful_shutdown();
+            }
         }
-        if !stopping && stopped.as_mut().poll(cx).is_ready() {
-            stopping = true;
-            Pin::new(&mut http).graceful_shutdown();
-        }
-        if let Poll::Ready(ended) = http.poll_without_shutdown(cx) {
+        requests.has_rung(cx);
+        if let Poll::Ready(ended) = http.poll_without_shutdown(&mut requests.context()) {
             return Poll::Ready(Ended::Http(ended));
         }
         while let Some(due) = conn.due() {
             // A timer that is early only asks again: it need not be set for each request.
-            if due < timer.deadline() || timer.is_elapsed() {
-                timer.as_mut().reset(due);
+            if due >= timer.deadline() && !timer.is_elapsed() {
+                break;
             }
-            std::task::ready!(timer.as_mut().poll(cx));
+            timer.as_mut().reset(due);
+            if timer.as_mut().poll(&mut rare.context()).is_pending() {
+                break;
+            }
             match conn.check() {
                 Check::Wait => {}
                 Check::Ask => {

@@ -1,6 +1,6 @@
 //! The clients' plane of hosts that are MCP endpoints themselves: bodies go on as they are.
 
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, Room};
 use super::clients;
 use super::conn::Conn;
 use super::hub::Form;
@@ -23,14 +23,14 @@ const VERSION: &str = "forwarded";
 pub(super) async fn post(
     shared: &Arc<Shared>,
     conn: &Arc<Conn>,
-    head: &Parts,
+    head: Box<Parts>,
     message: Message,
 ) -> Answer {
     if let Some(answer) = message.to_answer() {
         return answer::message(400, answer);
     }
     let id = message.id().cloned();
-    let form = form(clients::read(head).accept());
+    let form = form(clients::read(&head).accept());
     let asked = conn.lane(VERSION).and_then(|client| match message.kind() {
         Kind::Request { .. } => {
             let ask = shared.forwarded(&message);
@@ -44,7 +44,7 @@ pub(super) async fn post(
                 head_after: shared.config.head_after,
                 comment_every: shared.config.comment_every,
             };
-            waiting::answer(conn, asked, form, times).await
+            waiting::answer(conn, asked, form, times, Room::of(head)).await
         }
         Ok(None) => answer::empty(StatusCode::ACCEPTED),
         Err(refusal) => {

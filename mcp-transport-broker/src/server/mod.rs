@@ -31,6 +31,7 @@
 
 mod accept;
 mod answer;
+mod bell;
 mod body;
 pub(crate) mod catalogue;
 mod clients;

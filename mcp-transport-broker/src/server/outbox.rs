@@ -14,20 +14,25 @@ const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// A queue with one reader, and a writer that never waits.
 pub(super) fn outbox(conn: &Arc<Conn>) -> (Outbox, Reader) {
-    let shared = Arc::new(Mutex::new(Queue::default()));
-    let outbox = Outbox {
-        shared: shared.clone(),
-        conn: Arc::downgrade(conn),
-    };
-    (outbox, Reader { shared })
+    queue(Arc::downgrade(conn))
 }
 
 /// A queue whose reader is still to come.
 pub(super) fn parked() -> (Outbox, Reader) {
-    let shared = Arc::new(Mutex::new(Queue::default()));
+    queue(Weak::new())
+}
+
+fn queue(conn: Weak<Conn>) -> (Outbox, Reader) {
+    let shared = Arc::new(Mutex::new(Queue {
+        // Most have one: their answer.
+        events: VecDeque::with_capacity(1),
+        bytes: 0,
+        ended: false,
+        reader: None,
+    }));
     let outbox = Outbox {
         shared: shared.clone(),
-        conn: Weak::new(),
+        conn,
     };
     (outbox, Reader { shared })
 }
@@ -45,7 +50,7 @@ pub(super) struct Reader {
     shared: Arc<Mutex<Queue>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Queue {
     events: VecDeque<Event>,
     bytes: usize,
@@ -95,7 +100,10 @@ impl Reader {
         if queue.ended {
             return Poll::Ready(None);
         }
-        queue.reader = Some(cx.waker().clone());
+        match &mut queue.reader {
+            Some(reader) => reader.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
         Poll::Pending
     }
 

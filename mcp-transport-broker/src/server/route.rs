@@ -372,8 +372,8 @@ async fn pass(
             }
             let message = Message::from(body);
             match shared.clients() {
-                Clients::Mcp => clients::post(shared, conn, &head, message).await,
-                Clients::Forward => forward::post(shared, conn, &head, message).await,
+                Clients::Mcp => clients::post(shared, conn, head, message).await,
+                Clients::Forward => forward::post(shared, conn, head, message).await,
             }
         }
     }

@@ -1,10 +1,5 @@
 //! A client that waits for its answer.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the shell that waits for answers"
-)]
-
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, Room};
 use super::body::{EventStream, Reply};
 use super::conn::Conn;
 use super::hub::{Asked, Form, Hub};
@@ -12,7 +7,6 @@ use crate::mcp::{self, Event, StreamId};
 use http::StatusCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// A stream that somebody reads. Dropping it says that the reader is gone.
 pub(super) struct Watched {
@@ -94,16 +88,21 @@ impl Drop for Watched {
 ///
 /// A client that would rather have a stream gets one with its answer as well; at once, where it
 /// may come back for it and so wants to know from the start where to resume.
-pub(super) async fn answer(conn: &Conn, asked: Asked, form: Form, times: Times) -> Answer {
+pub(super) async fn answer(
+    conn: &Conn,
+    asked: Asked,
+    form: Form,
+    times: Times,
+    room: Room,
+) -> Answer {
     let Asked {
         mut reader,
         mut watched,
     } = asked;
-    let head = Instant::now() + times.head_after;
     let at_once = form.prefers_streams && form.resumable;
     let first = match (at_once, form.streams) {
         (true, _) => None,
-        (false, true) => conn.until(head, reader.next()).await,
+        (false, true) => conn.within(times.head_after, reader.next()).await,
         (false, false) => Some(last(&mut reader).await),
     };
     if let Some(None) = first {
@@ -111,15 +110,18 @@ pub(super) async fn answer(conn: &Conn, asked: Asked, form: Form, times: Times) 
         watched.ended();
         return answer::empty(StatusCode::ACCEPTED);
     }
-    let first = first.flatten();
-    if let Some(event) = first.as_ref().filter(|event| event.last) {
-        let status = mcp::status(form.era, &event.message);
-        if !form.prefers_streams || status != 200 {
-            watched.said(event);
-            watched.ended();
-            return answer::message(status, event.message.clone());
+    let first = match first.flatten() {
+        Some(event) if event.last => {
+            let status = mcp::status(form.era, &event.message);
+            if !form.prefers_streams || status != 200 {
+                watched.said(&event);
+                watched.ended();
+                return room.message(status, event.message);
+            }
+            Some(event)
         }
-    }
+        other => other,
+    };
     let mut stream = EventStream::new(reader, watched, times.comment_every);
     if form.primes {
         stream.prime();
