@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 /// Nothing.
 #[derive(Clone, Debug, Default)]
-pub(in crate::server) struct Estate;
+pub(in crate::server) struct Estate(());
 
 impl Estate {
     pub(super) const fn keep(&self, _: SocketAddr, _: &TcpListener) {}
@@ -30,6 +30,10 @@ impl Heir {
     }
 
     pub(in crate::server) fn take(self) -> io::Result<Taken> {
+        match self.0 {}
+    }
+
+    pub(in crate::server) fn close(self) {
         match self.0 {}
     }
 }

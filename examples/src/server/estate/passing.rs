@@ -189,6 +189,11 @@ impl Heir {
         Taken::inherited(self.sockets, estate, self.port)
     }
 
+    /// Closes the sockets here; whoever else has them still does.
+    pub(in crate::server) fn close(self) {
+        drop(self);
+    }
+
     /// Of what came: the right, and sockets that listen on this port of ours.
     fn of(parts: Vec<OwnedFd>, port: u16) -> Option<Self> {
         let mut parts = parts.into_iter();

@@ -291,8 +291,8 @@ impl Place {
                     return Succession::Others(self.step(&answers).await, Some(heir));
                 }
                 (Next::LetGo, Some(answers)) => {
-                    // First: the system is about to be asked who has them, and would name us.
-                    drop(heir);
+                    // First: the question takes a while, and whoever dials meanwhile would wait for nobody.
+                    heir.close();
                     return Succession::Others(self.step(&answers).await, None);
                 }
                 _ => {}
