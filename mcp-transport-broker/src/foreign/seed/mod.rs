@@ -1,4 +1,5 @@
-//! The seed's dialect: two paths, and a host that is nobody in particular.
+//! The seed's dialect: two paths, and a host that is nobody in particular. It is that of the patch to
+//! the Funplay plugin with which the idea of a broker began, and which no release of the plugin has.
 //!
 //! | request | answer |
 //! |---|---|
