@@ -1,8 +1,8 @@
 //! A call through the broker, beside the same call to a server that answers at once.
 //!
-//! - `cargo bench -p benches --bench broker`: read the ratio to `direct`, which is hyper alone: what a broker, a host and two
-//!   more sockets cost. After each run the broker's own processor time per call is printed (Linux). `funplay` is a plugin as it
-//!   is installed: one call at a time, a connection for each request.
+//! - `cargo bench -p benches --bench broker`: the ratio to hyper alone says what a broker, a host and two more sockets cost.
+//!   With each the processor time per call of either's own thread is printed (Linux). Funplay is a plugin as it is installed:
+//!   one call at a time, a connection for each request.
 //! - `… --bench broker -- stalled`: what 8 readers that have stopped in an answer of 8 MiB do to others.
 //! - `… --bench broker -- back`: how long the port is away when the broker is killed. Takes three minutes.
 #![allow(
@@ -17,8 +17,9 @@ mod calls;
 mod peers;
 mod stalled;
 
+use benches::{Goal, Pair, Peer, conclude};
 use calls::load;
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
+use criterion::{Criterion, Throughput, criterion_group};
 use mcp_transport_broker::run::{Dialect, broker_main};
 use peers::{broker, direct, native_host, plugin};
 use std::process::ExitCode;
@@ -30,34 +31,60 @@ fn through_the_broker(c: &mut Criterion) {
     native_host(native.port);
     let funplay = broker(vec![Dialect::Funplay]);
     plugin(funplay.port);
-    let peers = [
-        ("direct", &direct),
-        ("native", &native),
-        ("funplay", &funplay),
-    ];
     let mut group = c.benchmark_group("call");
-    group.throughput(Throughput::Elements(1));
     for connections in [1, 8, 64] {
-        for (name, peer) in peers {
-            let (mut spent, mut made) = (Duration::ZERO, 0);
-            group.bench_function(BenchmarkId::new(name, connections), |bench| {
-                bench.iter_custom(|count| {
-                    let before = peer.processor();
-                    let took = load(peer.port, connections, count);
-                    spent += peer.processor() - before;
-                    made += count;
-                    took
-                });
-            });
-            if made > 0 {
-                let each = spent.as_secs_f64() * 1e6 / made as f64;
-                println!(
-                    "{name}/{connections}: {each:.1} us of processor time per call in its thread"
-                );
-            }
+        for (dialect, broker) in [("native", &native), ("Funplay", &funplay)] {
+            let mut ours = Calls::to(broker, connections);
+            let mut theirs = Calls::to(&direct, connections);
+            let plural = if connections == 1 { "" } else { "s" };
+            let name = format!(
+                "call through the broker, {dialect}, {connections} connection{plural} / hyper alone"
+            );
+            Pair::new(&name, Goal::None, Throughput::Elements(1)).run(
+                &mut group,
+                |turns| ours.make(turns),
+                |turns| theirs.make(turns),
+            );
+            ours.tell(&format!("broker, {dialect}"));
+            theirs.tell("hyper alone");
         }
     }
     group.finish();
+}
+
+/// Calls to one peer, and what they cost it.
+struct Calls<'a> {
+    peer: &'a Peer,
+    connections: u64,
+    made: u64,
+    spent: Duration,
+}
+
+impl<'a> Calls<'a> {
+    fn to(peer: &'a Peer, connections: u64) -> Self {
+        Self {
+            peer,
+            connections,
+            made: 0,
+            spent: Duration::ZERO,
+        }
+    }
+
+    fn make(&mut self, turns: u64) -> Duration {
+        let before = self.peer.processor();
+        let took = load(self.peer.port, self.connections, turns);
+        self.spent += self.peer.processor() - before;
+        self.made += turns;
+        took
+    }
+
+    /// Criterion may have left them out; then there is nothing to say.
+    fn tell(&self, who: &str) {
+        if self.made > 0 {
+            let each = self.spent.as_secs_f64() * 1e6 / self.made as f64;
+            println!("{who}: {each:.1} us of processor time per call in its thread");
+        }
+    }
 }
 
 criterion_group! {
@@ -83,6 +110,7 @@ fn main() -> ExitCode {
     } else {
         benches();
         Criterion::default().configure_from_args().final_summary();
+        conclude();
     }
     ExitCode::SUCCESS
 }
