@@ -3,7 +3,7 @@
 
 use super::calls::Call;
 use super::seat::{Away, End};
-use mcp_transport_core::{Ending, ErrorKind, EvictionReason, Id, Message, Outcome};
+use mcp_transport_core::{Ending, ErrorKind, EvictionReason, Message, Outcome};
 use std::time::{Duration, Instant};
 
 /// Why a call ends without the host's answer.
@@ -73,7 +73,7 @@ pub(super) fn ended(
     operation: Option<&str>,
     away: &Away,
 ) -> Message {
-    let name = name(&call.request);
+    let name = call.request.in_words();
     let waited = seconds(now.saturating_duration_since(call.asked));
     let what = match why {
         Why::HoldExpired => format!("{name} waited {waited} for the host: {}", phrase(now, away)),
@@ -168,23 +168,5 @@ fn advice(outcome: Outcome, safe: bool, operation: Option<&str>) -> String {
         Outcome::Unknown => {
             format!("It may have taken effect: look before you send it again.{later}")
         }
-    }
-}
-
-/// What people call it: the method, the tool, the id.
-pub(super) fn name(call: &Message) -> String {
-    #[derive(serde::Deserialize)]
-    struct Params {
-        name: String,
-    }
-    let method = call.method().unwrap_or("the call");
-    let tool = call
-        .params()
-        .filter(|_| method == "tools/call")
-        .and_then(|params| serde_json::from_str::<Params>(params).ok());
-    let id = call.id().map(Id::to_string).unwrap_or_default();
-    match tool {
-        Some(Params { name }) => format!("`{method}` of `{name}` (request {id})"),
-        None => format!("`{method}` (request {id})"),
     }
 }

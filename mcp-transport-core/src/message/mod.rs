@@ -6,6 +6,7 @@ mod id;
 mod json;
 mod members;
 pub(crate) mod scan;
+mod words;
 
 pub use id::Id;
 pub use members::Members;

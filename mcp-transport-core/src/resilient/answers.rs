@@ -31,12 +31,12 @@ pub(super) fn overloaded(id: &Id, full: Full) -> Message {
 pub(super) fn refused(call: &Message, sent: bool, error: &Error) -> Message {
     let mut ending = Ending::from(error);
     if sent {
-        let name = name(call);
+        let name = call.in_words();
         let advice = advice(Outcome::Unknown, true);
         let text = format!("{name} was sent, and no answer came: {error}. {advice}");
         ending = Ending::new(Outcome::Unknown, error.kind().cause(), text).retryable(true);
     } else if ending.outcome != Outcome::NotDelivered {
-        let text = format!("{} was not sent: {error}.", name(call));
+        let text = format!("{} was not sent: {error}.", call.in_words());
         ending = Ending::new(Outcome::NotDelivered, error.kind().cause(), text);
     }
     Message::ended(call.id(), error.code(), &ending)
@@ -50,7 +50,7 @@ pub(super) fn settled(
     safe: bool,
     why: &Error,
 ) -> Message {
-    let name = name(call);
+    let name = call.in_words();
     let (code, what) = match cause {
         Cause::HoldExpired => (
             ErrorKind::TimedOut.code(),
@@ -80,7 +80,7 @@ pub(super) fn settled(
 pub(super) fn overrun(call: &Message, op: Op, run: Duration, safe: bool) -> Message {
     let text = format!(
         "{} was not answered within {} s. {}",
-        name(call),
+        call.in_words(),
         run.as_secs(),
         advice(Outcome::Unknown, safe)
     );
@@ -95,7 +95,7 @@ pub(super) fn answer_too_large(call: &Message, op: Op, size: u64, limit: u64) ->
     let text = format!(
         "The answer to {} has {size} bytes, over the limit of {limit} bytes, and was skipped. The host has done it: ask for \
          less, or raise the limit.",
-        name(call)
+        call.in_words()
     );
     let kind = ErrorKind::TooLarge { limit, size };
     let ending = Ending::new(Outcome::Unknown, kind.cause(), text).operation_id(op.to_string());
@@ -107,23 +107,5 @@ const fn advice(outcome: Outcome, safe: bool) -> &'static str {
         (_, true) => "It changes nothing; sending it again is safe.",
         (Outcome::NotDelivered, _) => "It was not delivered; sending it again is safe.",
         _ => "It may have taken effect: look before you send it again.",
-    }
-}
-
-/// What people call it: the method, the tool, the id.
-fn name(call: &Message) -> String {
-    #[derive(serde::Deserialize)]
-    struct Params {
-        name: String,
-    }
-    let method = call.method().unwrap_or("the call");
-    let tool = call
-        .params()
-        .filter(|_| method == "tools/call")
-        .and_then(|params| serde_json::from_str::<Params>(params).ok());
-    let id = call.id().map(Id::to_string).unwrap_or_default();
-    match tool {
-        Some(Params { name }) => format!("`{method}` of `{name}` (request {id})"),
-        None => format!("`{method}` (request {id})"),
     }
 }
