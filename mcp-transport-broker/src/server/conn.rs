@@ -203,12 +203,7 @@ impl Conn {
 
     /// The socket takes nothing more, or does again.
     pub(super) fn blocked(&self, blocked: bool) {
-        let mut state = self.lock();
-        match (blocked, state.blocked) {
-            (true, None) => state.blocked = Some(Instant::now()),
-            (false, Some(_)) => state.blocked = None,
-            _ => {}
-        }
+        self.lock().blocked = blocked.then(Instant::now);
     }
 
     /// A pull's answer is with the writer; until it is flushed, it can be given back.

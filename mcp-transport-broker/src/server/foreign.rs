@@ -41,8 +41,10 @@ impl Speaking {
     /// What posts of clients mean then.
     pub(super) fn clients(&self, config: &ServerConfig) -> Clients {
         let is_foreign = |dialect: &Dialect| *dialect != Dialect::Native;
+        if !config.dialects.iter().any(is_foreign) {
+            return config.clients;
+        }
         match self.get() {
-            _ if !config.dialects.iter().any(is_foreign) => config.clients,
             Dialect::Native => Clients::Mcp,
             Dialect::Funplay | Dialect::Seed => Clients::Forward,
         }

@@ -17,6 +17,8 @@ pub(super) struct Wire {
     conn: Arc<Conn>,
     /// What was read before.
     early: Bytes,
+    /// The socket took nothing more when it was written to last.
+    blocked: bool,
 }
 
 impl Wire {
@@ -26,11 +28,19 @@ impl Wire {
             io: TokioIo::new(stream),
             conn,
             early,
+            blocked: false,
         }
     }
 
     pub(super) fn into_stream(self) -> TcpStream {
         self.io.into_inner()
+    }
+
+    fn wrote(&mut self, blocked: bool) {
+        if blocked != self.blocked {
+            self.blocked = blocked;
+            self.conn.blocked(blocked);
+        }
     }
 
     fn io(self: Pin<&mut Self>) -> Pin<&mut TokioIo<TcpStream>> {
@@ -64,7 +74,7 @@ impl Write for Wire {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = self.as_mut().io().poll_write(cx, buf);
-        self.conn.blocked(written.is_pending());
+        self.wrote(written.is_pending());
         written
     }
 
@@ -91,7 +101,7 @@ impl Write for Wire {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = self.as_mut().io().poll_write_vectored(cx, bufs);
-        self.conn.blocked(written.is_pending());
+        self.wrote(written.is_pending());
         written
     }
 }
