@@ -13,6 +13,7 @@ mod framed;
 mod length_prefixed;
 mod lines;
 mod outgoing;
+mod tail;
 
 pub use batch::{Batch, Batches};
 pub use framed::{Framed, framed};

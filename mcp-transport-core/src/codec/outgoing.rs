@@ -1,5 +1,6 @@
 //! Bytes on their way out.
 
+use super::tail::Tail;
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -23,22 +24,18 @@ pub struct Outgoing {
     pieces: VecDeque<Bytes>,
     before: usize,
     /// What goes last, and may still grow.
-    tail: BytesMut,
+    tail: Tail,
 }
 
 /// From here on a payload is not copied. Below, a copy costs less than a piece of its own in a
 /// vectored write.
 const LARGE: usize = 16 * 1024;
 
-/// The tail's room.
-const ROOM: usize = 64 * 1024;
-
 impl Outgoing {
     /// Adds a copy of these.
     #[inline]
     pub fn copy(&mut self, bytes: &[u8]) {
-        self.room(bytes.len());
-        self.tail.extend_from_slice(bytes);
+        self.tail.add(&[], bytes);
     }
 
     /// Adds these, without a copy if they are many.
@@ -47,8 +44,8 @@ impl Outgoing {
         if bytes.len() < LARGE {
             return self.copy(bytes);
         }
-        if !self.tail.is_empty() {
-            let tail = self.tail.split().freeze();
+        if self.tail.len() > 0 {
+            let tail = self.tail.take();
             self.push(tail);
         }
         self.push(bytes.clone());
@@ -68,9 +65,7 @@ impl Outgoing {
     #[inline]
     pub fn put_headed(&mut self, head: &[u8], bytes: &Bytes) {
         if bytes.len() < LARGE {
-            self.room(head.len() + bytes.len());
-            self.tail.extend_from_slice(head);
-            self.tail.extend_from_slice(bytes);
+            self.tail.add(head, bytes);
         } else {
             self.copy(head);
             self.put(bytes);
@@ -79,20 +74,7 @@ impl Outgoing {
 
     /// What goes last: to write there by other means.
     pub fn tail(&mut self) -> &mut BytesMut {
-        &mut self.tail
-    }
-
-    /// Room for so many more, and for those that come after.
-    #[inline]
-    fn room(&mut self, more: usize) {
-        if self.tail.capacity() - self.tail.len() < more {
-            self.grow(more);
-        }
-    }
-
-    #[cold]
-    fn grow(&mut self, more: usize) {
-        self.tail.reserve(more.max(ROOM));
+        self.tail.open()
     }
 
     fn push(&mut self, piece: Bytes) {
@@ -107,7 +89,7 @@ impl Buf for Outgoing {
     }
 
     fn chunk(&self) -> &[u8] {
-        self.pieces.front().map_or(&self.tail, |piece| piece)
+        self.pieces.front().map_or(self.tail.bytes(), |piece| piece)
     }
 
     fn advance(&mut self, mut count: usize) {
@@ -122,19 +104,12 @@ impl Buf for Outgoing {
             self.before -= piece.len();
             self.pieces.pop_front();
         }
-        if count < self.tail.len() {
-            self.tail.advance(count);
-        } else if self.tail.capacity() > 4 * ROOM {
-            // One large message has blown it up.
-            self.tail = BytesMut::new();
-        } else {
-            self.tail.clear();
-        }
+        self.tail.advance(count);
     }
 
     fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let pieces = self.pieces.iter().map(|piece| &piece[..]);
-        let all = pieces.chain((!self.tail.is_empty()).then_some(&self.tail[..]));
+        let all = pieces.chain((self.tail.len() > 0).then_some(self.tail.bytes()));
         let mut count = 0;
         for (slice, piece) in slices.iter_mut().zip(all) {
             *slice = IoSlice::new(piece);
