@@ -89,7 +89,9 @@ impl Buf for Outgoing {
     }
 
     fn chunk(&self) -> &[u8] {
-        self.pieces.front().map_or(self.tail.bytes(), |piece| piece)
+        self.pieces
+            .front()
+            .map_or_else(|| self.tail.bytes(), |piece| piece)
     }
 
     fn advance(&mut self, mut count: usize) {

@@ -398,6 +398,28 @@ mod tests {
         }
     }
 
+    /// Text of many escapes, few of which are wrong.
+    fn text() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            20 => "[ -!#-\\[\\]-~é]{1,12}",
+            10 => "\\\\[\"/bfnrt]",
+            1 => "\\\\(\\\\|u00e9|x|u12)",
+            1 => "[\"\\\\\n]",
+        ];
+        prop::collection::vec(piece, 8..40).prop_map(|pieces| pieces.concat().into_bytes())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+        #[test]
+        fn long_texts_are_taken_as_serde_json_takes_them(text in text(), before in "[a-z]{0,80}") {
+            let json = [&b"\""[..], before.as_bytes(), &text, b"\""].concat();
+            let theirs = serde_json::from_slice::<IgnoredAny>(&json).is_ok();
+            prop_assert_eq!(string(&json, 0) == Some(json.len()), theirs);
+        }
+    }
+
     #[test]
     fn a_thousand_levels_are_told_apart_each() {
         let open: String = (0..1_000)
