@@ -89,9 +89,10 @@ impl Buf for Outgoing {
     }
 
     fn chunk(&self) -> &[u8] {
-        self.pieces
-            .front()
-            .map_or_else(|| self.tail.bytes(), |piece| piece)
+        match self.pieces.front() {
+            Some(piece) => piece,
+            None => self.tail.bytes(),
+        }
     }
 
     fn advance(&mut self, mut count: usize) {
