@@ -23,8 +23,9 @@ impl<K: Copy + Eq + Hash + Ord> Timers<K> {
 
     /// Sets it, or sets it anew.
     pub(super) fn set(&mut self, key: K, at: Instant) {
-        self.clear(key);
-        self.at.insert(key, at);
+        if let Some(former) = self.at.insert(key, at) {
+            self.due.remove(&(former, key));
+        }
         self.due.insert((at, key));
     }
 

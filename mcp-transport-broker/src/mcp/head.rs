@@ -65,7 +65,8 @@ impl<'a> Head<'a> {
 
     fn add(&mut self, name: &'a str, value: &'a [u8]) {
         const PARAM: &str = "mcp-param-";
-        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        // Most servers' parsers have made it lower case.
+        let is = |other: &str| name == other || name.eq_ignore_ascii_case(other);
         if is("mcp-session-id") {
             self.session.add(value);
         } else if is("mcp-protocol-version") {

@@ -23,13 +23,7 @@ pub(super) fn parked() -> (Outbox, Reader) {
 }
 
 fn queue(conn: Weak<Conn>) -> (Outbox, Reader) {
-    let shared = Arc::new(Mutex::new(Queue {
-        // Most have one: their answer.
-        events: VecDeque::with_capacity(1),
-        bytes: 0,
-        ended: false,
-        reader: None,
-    }));
+    let shared = Arc::new(Mutex::new(Queue::default()));
     let outbox = Outbox {
         shared: shared.clone(),
         conn,
@@ -50,9 +44,11 @@ pub(super) struct Reader {
     shared: Arc<Mutex<Queue>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Queue {
-    events: VecDeque<Event>,
+    /// Most queues have this one, an answer, and no other.
+    next: Option<Event>,
+    behind: VecDeque<Event>,
     bytes: usize,
     ended: bool,
     reader: Option<Waker>,
@@ -62,10 +58,10 @@ impl Outbox {
     /// Adds an event; wakes the reader. A reader for whom there is no room is cut off: false.
     pub(super) fn push(&self, event: Event) -> bool {
         let mut queue = lock(&self.shared);
-        let full = queue.events.len() >= MAX_MESSAGES
+        let full = queue.behind.len() + 1 >= MAX_MESSAGES
             || queue.bytes.saturating_add(event.message.len()) > MAX_BYTES;
-        if full && !event.last && !queue.events.is_empty() {
-            queue.events.clear();
+        if full && !event.last && queue.next.is_some() {
+            (queue.next, queue.behind) = (None, VecDeque::new());
             queue.ended = true;
             if let Some(conn) = self.conn.upgrade() {
                 conn.kill();
@@ -74,7 +70,10 @@ impl Outbox {
         }
         queue.bytes += event.message.len();
         queue.ended |= event.last;
-        queue.events.push_back(event);
+        match queue.next {
+            None => queue.next = Some(event),
+            Some(_) => queue.behind.push_back(event),
+        }
         wake(queue);
         true
     }
@@ -93,7 +92,8 @@ impl Reader {
     /// The next event; `None` at the end.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         let mut queue = lock(&self.shared);
-        if let Some(event) = queue.events.pop_front() {
+        if let Some(event) = queue.next.take() {
+            queue.next = queue.behind.pop_front();
             queue.bytes -= event.message.len();
             return Poll::Ready(Some(event));
         }

@@ -57,7 +57,8 @@ impl<'a> Head<'a> {
     fn add(&mut self, name: &str, value: &'a [u8]) {
         // Colon, space and line end; the server's parser has dropped them.
         self.bytes = self.bytes.saturating_add(name.len() + value.len() + 4);
-        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        // Most servers' parsers have made it lower case.
+        let is = |other: &str| name == other || name.eq_ignore_ascii_case(other);
         if is("host") {
             self.host.add(value);
         } else if is("origin") {
