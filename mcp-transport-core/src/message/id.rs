@@ -2,7 +2,6 @@
 
 use serde::de::IgnoredAny;
 use serde::{Serialize, Serializer};
-use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -71,9 +70,7 @@ impl Id {
     pub fn from_json(json: &str) -> Option<Self> {
         let json = json.trim_ascii();
         match json.as_bytes().first()? {
-            b'"' => Some(Self::from(
-                &*serde_json::from_str::<Cow<'_, str>>(json).ok()?,
-            )),
+            b'"' => Some(Self::from(&*serde_json::from_str::<String>(json).ok()?)),
             // Checked here and not only by a parser of whole messages: a bad number could not be
             // written out again.
             b'-' | b'0'..=b'9' => {

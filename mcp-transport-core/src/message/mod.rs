@@ -21,10 +21,11 @@ use std::ops::Range;
 
 /// One message, as bytes that stay as they came.
 ///
-/// Cloning counts a reference to the bytes, and copies the envelope if it was read: an id and a
-/// place or two. Making one never fails and reads nothing: the envelope (method and id, not the
-/// body) is parsed at the first question, once. What is no JSON-RPC message is [`Kind::Opaque`] and
-/// says why; an MCP edge answers that [`Defect`], a host dialect that is not JSON-RPC ignores it.
+/// Cloning counts a reference to the bytes, and copies the envelope if it was read: a place or two,
+/// and an id or a method's name, of which long ones are shared, too. Making one never fails and reads
+/// nothing: the envelope (method and id, not the body) is parsed at the first question, once. What is
+/// no JSON-RPC message is [`Kind::Opaque`] and says why; an MCP edge answers that [`Defect`], a host
+/// dialect that is not JSON-RPC ignores it.
 ///
 /// ```
 /// use mcp_transport_core::{Id, Kind, Message};
