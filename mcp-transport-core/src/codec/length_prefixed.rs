@@ -168,8 +168,12 @@ impl Codec for LengthPrefixed {
     #[inline]
     fn put(&mut self, message: &Message, out: &mut Outgoing) -> Result<(), Error> {
         let bytes = message.as_bytes();
-        if self.checked(bytes.len() as u64)? > 0 {
-            out.put_headed(&(bytes.len() as u64).to_be_bytes(), bytes);
+        let size = bytes.len() as u64;
+        if bytes.len() > self.limit {
+            return Err(self.too_large(size));
+        }
+        if size > 0 {
+            out.put_headed(&size.to_be_bytes(), bytes);
         }
         Ok(())
     }

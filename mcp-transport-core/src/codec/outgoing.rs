@@ -41,14 +41,7 @@ impl Outgoing {
     /// Adds these, without a copy if they are many.
     #[inline]
     pub fn put(&mut self, bytes: &Bytes) {
-        if bytes.len() < LARGE {
-            return self.copy(bytes);
-        }
-        if self.tail.len() > 0 {
-            let tail = self.tail.take();
-            self.push(tail);
-        }
-        self.push(bytes.clone());
+        self.put_headed(&[], bytes);
     }
 
     /// Adds a copy of the first, and the second as [`put`](Self::put) does: a head and what it is
@@ -67,9 +60,18 @@ impl Outgoing {
         if bytes.len() < LARGE {
             self.tail.add(head, bytes);
         } else {
-            self.copy(head);
-            self.put(bytes);
+            self.put_large(head, bytes);
         }
+    }
+
+    #[inline(never)]
+    fn put_large(&mut self, head: &[u8], bytes: &Bytes) {
+        self.tail.add(head, &[]);
+        if self.tail.len() > 0 {
+            let tail = self.tail.take();
+            self.push(tail);
+        }
+        self.push(bytes.clone());
     }
 
     /// What goes last: to write there by other means.
