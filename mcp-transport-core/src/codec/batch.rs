@@ -28,6 +28,8 @@ use tokio_util::codec::Decoder;
 #[derive(Debug, Default)]
 pub struct Batches {
     frames: LengthPrefixed,
+    /// How many frames the last batch had: the next one is likely to have as many.
+    last: usize,
 }
 
 impl Batches {
@@ -35,6 +37,7 @@ impl Batches {
     pub const fn with_limit(limit: usize) -> Self {
         Self {
             frames: LengthPrefixed::with_limit(limit),
+            last: 0,
         }
     }
 }
@@ -44,10 +47,11 @@ impl Decoder for Batches {
     type Error = Error;
 
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Batch>, Error> {
-        let mut sizes = Vec::new();
+        let mut sizes = Vec::with_capacity(self.last.min(src.len() / HEADER));
         let (end, stopped) = self.frames.whole(src, &mut sizes);
         // What is wrong comes after what is whole: it is found again next time.
         if end > 0 {
+            self.last = sizes.len();
             let bytes = src.split_to(end).freeze();
             return Ok(Some(Batch { bytes, sizes }));
         }
