@@ -174,18 +174,20 @@ fn blocks(bytes: &[u8], mut at: usize) -> Option<After> {
     'blocks: while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
         let mut specials = specials(block);
         while specials > 0 {
-            let place = at + specials.trailing_zeros() as usize;
-            let next = match bytes[place] {
-                b'"' => return Some(After::Text(place + 1)),
-                b'\\' if bytes.get(place + 1).is_some_and(stands_alone) => place + 2,
-                b'\\' => escape(bytes, place)?,
+            let place = specials.trailing_zeros() as usize;
+            let next = match block[place] {
+                b'"' => return Some(After::Text(at + place + 1)),
+                b'\\' if bytes.get(at + place + 1).is_some_and(stands_alone) => place + 2,
+                b'\\' => escape(bytes, at + place)? - at,
                 _ => return None,
             };
-            if next >= at + BLOCK {
-                at = next;
+            if next >= BLOCK {
+                at += next;
                 continue 'blocks;
             }
-            specials &= u64::MAX << (next - at);
+            // What is behind the backslash does not count, either.
+            specials &= specials - 1;
+            specials &= !(1 << (next - 1));
         }
         at += BLOCK;
     }
