@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 /// The id of a request: text, or a number of any size.
 ///
-/// Equality, order and hash go by value; [`Display`](fmt::Display) and serialisation give the JSON
-/// text back as the peer wrote it (text is escaped afresh), since some peers compare ids as text.
+/// Equality and hash go by value; the order agrees with them, and says nothing else.
+/// [`Display`](fmt::Display) and serialisation give the JSON text back as the peer wrote it (text is
+/// escaped afresh), since some peers compare ids as text.
 ///
 /// ```
 /// use mcp_transport_core::Id;

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 ///
 /// For whoever wants a member or two of a message's [`params`](crate::Message::params) or
 /// [`body`](crate::Message::body): nothing is copied, but for a name that is written with escapes.
-/// Names may come twice. What is no object has no members; of what is no JSON come those before the
-/// place where it ceases to be.
+/// Names may come twice; one that is no text, such as `"\ud800"`, is given as it is written. What is no
+/// object has no members; of what is no JSON come those before the place where it ceases to be.
 ///
 /// ```
 /// use mcp_transport_core::{Members, Message};
@@ -54,7 +54,9 @@ impl<'a> Iterator for Members<'a> {
         let is_escaped = name.bytes().fold(false, |any, byte| any | (byte == b'\\'));
         let name = match is_escaped {
             false => Cow::Borrowed(name),
-            true => Cow::Owned(serde_json::from_str(&self.json[at..name_end]).ok()?),
+            // Half a surrogate pair is JSON, and no text.
+            true => serde_json::from_str(&self.json[at..name_end])
+                .map_or(Cow::Borrowed(name), Cow::Owned),
         };
         Some((name, &self.json[value..end]))
     }
@@ -101,6 +103,13 @@ mod tests {
         for (_, value) in members {
             assert!(serde_json::from_str::<&RawValue>(value).is_ok());
         }
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_hides_no_other() {
+        let members: Vec<_> = Members::of(r#"{"a":1,"\ud800":2,"a":3}"#).collect();
+        let expected = [("a", "1"), (r"\ud800", "2"), ("a", "3")];
+        assert_eq!(members, expected.map(|(name, value)| (name.into(), value)));
     }
 
     #[test]

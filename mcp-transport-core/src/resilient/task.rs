@@ -140,7 +140,8 @@ where
                 // not wait for that.
                 tokio::spawn(goodbye(transport));
             }
-            self.driver.lost(now(), &cause);
+            let now = self.read_clocks();
+            self.driver.lost(now, &cause);
             dialer.ended(&cause);
         }
     }
