@@ -21,7 +21,14 @@ impl Folder {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("mcp-transport-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).expect("a directory of our own");
+        let mut builder = std::fs::DirBuilder::new();
+        // Servers pass nothing on in one to which others may write.
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder
+            .recursive(true)
+            .create(&path)
+            .expect("a directory of our own");
         Self(path)
     }
 

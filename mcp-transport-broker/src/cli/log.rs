@@ -100,7 +100,7 @@ struct Capped {
 impl Capped {
     fn open(path: &Path) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
+            crate::launch::make_folder(folder)?;
         }
         let mut options = OpenOptions::new();
         options.append(true).create(true);

@@ -23,6 +23,7 @@ mod start;
 
 pub use error::LaunchError;
 pub use locate::{BINARY_VARIABLE, Program};
+pub(crate) use record::make_folder;
 pub use record::{Files, Record, default_state_dir, read_or_make_token, read_token};
 #[cfg(feature = "cli")]
 pub(crate) use record::{old_log, write_private};

@@ -199,7 +199,8 @@ fn create_private(path: &Path) -> io::Result<fs::File> {
     }
 }
 
-fn make_folder(folder: &Path) -> io::Result<()> {
+/// Makes a folder where only its owner can put or read something. One that is there stays as it is.
+pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

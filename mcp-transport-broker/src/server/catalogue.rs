@@ -123,7 +123,7 @@ pub(super) fn store(directory: &Path, port: u16, snapshot: &Snapshot) -> io::Res
     }
     let file = file(directory, port, &snapshot.project);
     let fresh = file.with_extension(format!("{}.tmp", std::process::id()));
-    fs::create_dir_all(directory)?;
+    crate::launch::make_folder(directory)?;
     let written = private(&fresh)
         .and_then(|mut out| io::Write::write_all(&mut out, &bytes))
         .and_then(|()| fs::rename(&fresh, &file));
