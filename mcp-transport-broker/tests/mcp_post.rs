@@ -137,6 +137,29 @@ fn method_and_name_must_stand_in_the_headers_as_in_the_body() {
 }
 
 #[test]
+fn a_name_that_stands_there_twice_is_none_whatever_stands_between() {
+    let headers = [VERSION, ("Mcp-Method", "tools/call"), ("Mcp-Name", "a")];
+    let post = |text: String| {
+        post(
+            &head(&headers),
+            &Message::from(text),
+            &ToolHeaders::default(),
+        )
+        .is_ok()
+    };
+    let call = modern("tools/call", json!({"name": "a"})).to_string();
+    assert!(post(call.clone()));
+    for between in ["", r#""x":0,"#, r#""\ud800":0,"#] {
+        let twice = call.replace(
+            r#""name":"a""#,
+            &format!(r#""name":"a",{between}"name":"b""#),
+        );
+        assert_ne!(twice, call);
+        assert!(!post(twice), "{between}");
+    }
+}
+
+#[test]
 fn methods_of_sessions_are_gone_from_the_modern_era() {
     for method in [
         "initialize",
