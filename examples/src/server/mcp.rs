@@ -24,11 +24,11 @@ use rmcp::model::{
     SetLevelRequestParams, SubscriptionFilter, UpdateTaskParams,
 };
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
-use rmcp::{ErrorData, RoleServer, ServerHandler};
+use rmcp::{ErrorData, Peer, RoleServer, ServerHandler};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::fmt;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 /// The server as one client sees it.
 pub struct UnityMcp {
@@ -39,8 +39,8 @@ pub struct UnityMcp {
     owner: Option<String>,
     /// What the session has chosen. Whoever follows it ends with it.
     pub(super) choices: watch::Sender<Choices>,
-    /// Whether its client is told of that, to tell the next server.
-    tells_choices: bool,
+    /// What its client was told of that last, to tell the next server; `None` for one that need not know.
+    told: Option<Mutex<Choices>>,
     /// From which level on it wants a log; none unless it has said so.
     log: watch::Sender<Option<LoggingLevel>>,
 }
@@ -55,7 +55,7 @@ impl UnityMcp {
             session: Some(session),
             owner: None,
             choices: watch::Sender::default(),
-            tells_choices: false,
+            told: None,
             log: watch::Sender::default(),
         }
     }
@@ -67,7 +67,7 @@ impl UnityMcp {
             session: None,
             owner,
             choices: watch::Sender::default(),
-            tells_choices: false,
+            told: None,
             log: watch::Sender::default(),
         }
     }
@@ -79,13 +79,11 @@ impl UnityMcp {
         mcp
     }
 
-    /// Whether the client hears what its session chooses: one of us, who tells the server after us.
+    /// The client is one of us: it hears what its session chooses, and tells the server after us.
     #[must_use]
-    pub(super) fn tells_choices(self, tells_choices: bool) -> Self {
-        Self {
-            tells_choices,
-            ..self
-        }
+    pub(super) fn that_tells_choices(mut self) -> Self {
+        self.told = Some(Mutex::new(self.choices.borrow().clone()));
+        self
     }
 
     async fn call(
@@ -109,19 +107,26 @@ impl UnityMcp {
             return self.execute_custom_tool(&call, context).await;
         }
         if call.command.is_none() && !handler.is_some_and(logic::knows) {
-            let before = self.choices.borrow().clone();
             let answer = self.own(&call, context).await;
-            let after = self.choices.borrow().clone();
-            if self.tells_choices && after != before {
-                // Before the answer: what a client was told holds, also if we go in this moment.
-                chose(&context.peer, &after).await;
-            }
+            // Before the answer: what a client was told holds, also if we go in this moment.
+            self.tell_choices(&context.peer).await;
             return answer.into();
         }
         if let Some(task) = self.as_task(tool, &call, selector.as_deref(), context) {
             return task;
         }
         self.perform(tool, &call, &caller, selector).await.into()
+    }
+
+    /// One at a time: what was chosen last is told last.
+    async fn tell_choices(&self, client: &Peer<RoleServer>) {
+        let Some(told) = &self.told else { return };
+        let mut told = told.lock().await;
+        let chosen = self.choices.borrow().clone();
+        if *told != chosen {
+            chose(client, &chosen).await;
+            *told = chosen;
+        }
     }
 
     /// Makes a call of an editor.

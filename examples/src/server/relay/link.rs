@@ -107,7 +107,11 @@ pub(super) async fn serve(
 ) {
     let is_ours = session.is_ours;
     let mcp = UnityMcp::on_link(calls.clone(), session.owner, session.choices);
-    let mcp = mcp.tells_choices(is_ours);
+    let mcp = if is_ours {
+        mcp.that_tells_choices()
+    } else {
+        mcp
+    };
     let choices = mcp.choices.subscribe();
     match mcp.serve(client.typed()).await {
         Ok(service) => {
