@@ -408,20 +408,23 @@ impl Place {
     /// Serves without the port, and looks for it from time to time.
     fn apart(self: &Arc<Self>, inner: &mut Inner, fault: Fault) -> io::Result<To> {
         if let Some(server) = &inner.server {
+            // Whom we were to go over to is gone again.
+            if let Some(cut) = inner.apart.as_mut().filter(|cut| cut.is_cancelled()) {
+                *cut = CancellationToken::new();
+            }
             return Ok(To::Own(server.calls().clone()));
         }
         tracing::warn!("{} {}", fault.what, fault.next_step);
         let server = Whole::start_apart(&self.options, fault)?;
-        let cut = CancellationToken::new();
-        tokio::spawn(self.clone().wait_for_port(cut.clone()));
+        tokio::spawn(self.clone().wait_for_port());
         // The port may be ours in a moment, and then its editors are.
         let owner = inner.owner;
         let to = installed(inner, server);
-        (inner.apart, inner.owner) = (Some(cut), owner);
+        (inner.apart, inner.owner) = (Some(CancellationToken::new()), owner);
         Ok(to)
     }
 
-    async fn wait_for_port(self: Arc<Self>, cut: CancellationToken) {
+    async fn wait_for_port(self: Arc<Self>) {
         for tried in 1_u32.. {
             tokio::time::sleep(TRY).await;
             let mut inner = self.inner.lock().await;
@@ -446,7 +449,11 @@ impl Place {
             // Whoever has it may take his time to answer: nobody here waits for that.
             drop(inner);
             let asks = tried % ASK_EVERY == 0 && !calls.is_busy();
-            if asks && matches!(self.ask().await, Step::Relay { .. }) && !calls.is_busy() {
+            if asks
+                && matches!(self.ask().await, Step::Relay { .. })
+                && !calls.is_busy()
+                && let Some(cut) = &self.inner.lock().await.apart
+            {
                 cut.cancel();
             }
         }
