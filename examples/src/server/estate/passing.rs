@@ -320,6 +320,10 @@ fn receive(owner: &UnixStream) -> io::Result<Vec<OwnedFd>> {
             parts.extend(some);
         }
     }
+    if parts.is_empty() {
+        // Whoever it was has none to give, or was just ending.
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     for part in &parts {
         // A broker that we start must not hold the port.
         fcntl_setfd(part, FdFlags::CLOEXEC)?;

@@ -25,8 +25,8 @@ pub(super) fn holders(port: u16) -> BTreeMap<u32, String> {
         if let Some(pid) = pid
             && has_one_of(&entry.path(), &sockets)
         {
-            let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-            holders.insert(pid, name.trim_end().to_owned());
+            let name = fs::read(entry.path().join("comm")).unwrap_or_default();
+            holders.insert(pid, printable(&name));
         }
     }
     holders
@@ -45,6 +45,12 @@ fn listening(table: &str, port: u16) -> impl Iterator<Item = String> {
             .ends_with(&ending)
             .then(|| format!("socket:[{inode}]"))
     })
+}
+
+/// A program chooses its own name, and people read it in a log.
+fn printable(name: &[u8]) -> String {
+    let name = String::from_utf8_lossy(name);
+    name.chars().filter(|c| !c.is_control()).collect()
 }
 
 fn has_one_of(process: &Path, sockets: &[String]) -> bool {
@@ -74,6 +80,12 @@ mod tests {
         assert_eq!(found, ["socket:[4711]", "socket:[4714]"]);
         assert_eq!(listening(TABLE, 8081).count(), 0);
         assert_eq!(listening(TABLE, 0xC001).count(), 0);
+    }
+
+    #[test]
+    fn no_program_writes_into_a_log_by_its_name() {
+        assert_eq!(printable(b"cat\n"), "cat");
+        assert_eq!(printable(b"a\x1b[2Jb\n\xff\n"), "a[2Jb\u{fffd}");
     }
 
     /// Ends with the end of its standard input.
