@@ -270,6 +270,20 @@ async fn one_connection_more_than_may_be_is_closed_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_that_stops_coming_is_given_up_after_thirty_seconds() {
+    let up = up(config());
+    let (_, body) = call(1);
+    let mut client = Raw::to(up.port).await;
+    let framing = format!("Content-Length: {}\r\n", body.len() + 1);
+    client.write(head(up.port, &framing) + &body).await;
+    let begun = tokio::time::Instant::now();
+    tokio::time::sleep(Duration::from_secs(28)).await;
+    assert_eq!(client.response().await.status, 408);
+    assert!(begun.elapsed() >= Duration::from_secs(30) - Duration::from_millis(1));
+    assert!(begun.elapsed() < Duration::from_secs(31));
+}
+
+#[tokio::test(start_paused = true)]
 async fn half_a_head_is_waited_for_ten_seconds_and_no_longer() {
     let up = up(config());
     let mut silent = Raw::to(up.port).await;
