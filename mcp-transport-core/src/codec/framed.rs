@@ -1,6 +1,6 @@
 //! A codec on a stream of bytes: a transport.
 
-use super::{Codec, LengthPrefixed, Lines, Outgoing, SMALL};
+use super::{Codec, LengthPrefixed, Lines, Outgoing, SMALL, pass};
 use crate::error::{Error, ErrorKind};
 use crate::message::Message;
 use bytes::{Buf, Bytes, BytesMut};
@@ -17,8 +17,9 @@ pin_project! {
     /// A transport over a stream of bytes; made by [`framed`].
     ///
     /// Both halves are cancel safe: a torn message stays in the buffer until its rest arrives. While
-    /// nothing is under way it has no buffer to read into; a message of more than 1 KiB keeps the
-    /// piece in memory that it was read with, up to 64 KiB or twice its own size.
+    /// nothing is under way it has no buffer to read into. A message of more than 1 KiB keeps the piece
+    /// of memory that it was read with: as a rule 24 KiB, or up to twice its own size; but none of up
+    /// to 64 KiB keeps one that was made for a large message before it.
     #[project = Projected]
     pub struct Framed<IO, C> {
         #[pin]
@@ -146,7 +147,7 @@ where
 fn small(codec: &mut impl Codec, read: &mut BytesMut) -> Option<Box<[u8]>> {
     let found = codec.find(read, SMALL)?;
     let bytes = Box::from(&read[found.place()]);
-    read.advance(found.next);
+    pass(read, found.next);
     Some(bytes)
 }
 

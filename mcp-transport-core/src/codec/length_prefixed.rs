@@ -1,9 +1,9 @@
 //! Eight bytes of length, then the payload: the Unity plugin's bridge.
 
-use super::{Codec, Found, MAX_MESSAGE, Outgoing};
+use super::{Codec, Found, MAX_MESSAGE, Outgoing, pass};
 use crate::error::{Error, ErrorKind};
 use crate::message::Message;
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{BufMut, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
 /// An unsigned 64-bit big-endian length, then that many bytes, in both directions.
@@ -127,7 +127,7 @@ impl Decoder for LengthPrefixed {
                 return Ok(None);
             }
             self.zero()?;
-            src.advance(HEADER);
+            pass(src, HEADER);
         }
     }
 

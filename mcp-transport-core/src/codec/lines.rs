@@ -1,6 +1,6 @@
 //! Newline-delimited JSON, as MCP's stdio transport has it.
 
-use super::{Codec, Found, MAX_MESSAGE, Outgoing};
+use super::{Codec, Found, MAX_MESSAGE, Outgoing, pass};
 use crate::error::{Error, ErrorKind};
 use crate::message::Message;
 use crate::message::scan::{self, IdScanner};
@@ -86,12 +86,12 @@ impl Lines {
             Place::Skipped(skip) => skip,
             _ if without_return(line) > self.limit => Box::default(),
             _ => {
-                src.advance(next);
+                pass(src, next);
                 return None;
             }
         };
         skip.push(line);
-        src.advance(next);
+        pass(src, next);
         Some(skip.finish(self.limit))
     }
 
@@ -117,7 +117,8 @@ impl Lines {
         };
         skip.push(src);
         self.place = Place::Skipped(skip);
-        src.clear();
+        // Not only emptied: a line that is too long has blown it up.
+        *src = BytesMut::new();
         self.searched = 0;
     }
 

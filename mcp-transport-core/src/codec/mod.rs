@@ -32,9 +32,9 @@ use tokio_util::codec::{Decoder, Encoder};
 /// Every codec of tokio-util for [`Message`] is one with `impl Codec for Mine {}`.
 pub trait Codec: Decoder<Item = Message, Error = Error> + Encoder<Message, Error = Error> {
     /// Where the next message is, if these bytes begin with all of it, it is no longer than `longest`,
-    /// and there is nothing else to say: the quick way to most messages, of which whoever asks takes
-    /// the bytes off then. For everything else [`framed`] asks [`decode`](Decoder::decode), and for
-    /// all messages where a codec has no quick way.
+    /// and there is nothing else to say: the quick way to most messages. Whoever asks takes those bytes
+    /// off, so a codec may count the message as read. For everything else [`framed`] asks
+    /// [`decode`](Decoder::decode), and for all messages where a codec has no quick way.
     fn find(&mut self, _src: &[u8], _longest: usize) -> Option<Found> {
         None
     }
@@ -58,6 +58,12 @@ pub const MAX_MESSAGE: usize = 64 * 1024 * 1024;
 /// message keeps a large buffer with it.
 const SMALL: usize = 1024;
 
+/// A buffer with this much room was made for a large message. Others that come behind it there, up to
+/// [`MIDDLING`], are copied out as well, and when most of its room is used up the rest moves to a new
+/// one: nobody who keeps such a message keeps the room of the large one with it.
+const ROOMY: usize = 256 * 1024;
+const MIDDLING: usize = 64 * 1024;
+
 /// A message that is all there, in a buffer that begins with it: see [`Codec::find`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Found {
@@ -70,10 +76,10 @@ impl Found {
     /// At this place; the next message begins at `next`.
     ///
     /// # Panics
-    /// If the next one would begin within this one.
+    /// If it ends before it begins, or the next one begins within it.
     #[inline]
     pub fn new(place: Range<usize>, next: usize) -> Self {
-        assert!(place.end <= next, "messages do not overlap");
+        assert!(place.start <= place.end && place.end <= next);
         Self {
             start: place.start,
             end: place.end,
@@ -84,20 +90,42 @@ impl Found {
     /// Takes it off the start of that buffer.
     fn take(self, src: &mut BytesMut) -> Message {
         let size = self.end - self.start;
+        let is_roomy = src.capacity() > ROOMY;
+        if size <= SMALL || (is_roomy && size <= MIDDLING) {
+            let bytes = Bytes::copy_from_slice(&src[self.place()]);
+            pass(src, self.next);
+            return Message::from(bytes);
+        }
         src.advance(self.start);
-        let bytes = if size > SMALL {
-            src.split_to(size).freeze()
-        } else {
-            let bytes = Bytes::copy_from_slice(&src[..size]);
-            src.advance(size);
-            bytes
-        };
+        let bytes = src.split_to(size).freeze();
         src.advance(self.next - self.end);
+        if is_roomy {
+            move_on(src);
+        }
         Message::from(bytes)
     }
 
     #[inline]
     fn place(&self) -> Range<usize> {
         self.start..self.end
+    }
+}
+
+/// Drops so many bytes from the start of a buffer.
+#[inline]
+fn pass(src: &mut BytesMut, count: usize) {
+    let is_roomy = src.capacity() > ROOMY;
+    src.advance(count);
+    if is_roomy {
+        move_on(src);
+    }
+}
+
+/// Leaves a large buffer that is nearly used up. At its very end only small messages have a place;
+/// whatever is longer gets room of its own, or all of this one once the large message is gone.
+#[cold]
+fn move_on(src: &mut BytesMut) {
+    if src.capacity() > SMALL && src.capacity() <= ROOMY {
+        *src = BytesMut::from(&src[..]);
     }
 }

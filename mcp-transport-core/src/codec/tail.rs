@@ -24,12 +24,12 @@ const KEPT: usize = 4 * GROWTH;
 
 impl Tail {
     pub(super) fn bytes(&self) -> &[u8] {
-        self.room.get(self.start..self.end()).unwrap_or_default()
+        &self.room[self.start..self.end()]
     }
 
     #[inline]
     pub(super) fn len(&self) -> usize {
-        self.end().saturating_sub(self.start)
+        self.end() - self.start
     }
 
     /// Adds copies of these.
@@ -48,9 +48,9 @@ impl Tail {
 
     /// To write behind what is there by other means.
     pub(super) fn open(&mut self) -> &mut BytesMut {
-        self.compact();
         self.room.truncate(self.end());
-        self.end = usize::MAX;
+        self.room.advance(self.start);
+        (self.start, self.end) = (0, usize::MAX);
         &mut self.room
     }
 

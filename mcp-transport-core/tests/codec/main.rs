@@ -10,7 +10,7 @@ mod pipe;
 
 use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
-use mcp_transport_core::codec::{Codec, framed};
+use mcp_transport_core::codec::{Codec, LengthPrefixed, Lines, framed};
 use mcp_transport_core::{Error, Message};
 use proptest::prelude::*;
 use std::io;
@@ -81,4 +81,31 @@ fn bytes_of(messages: &[Message]) -> Vec<Bytes> {
 
 fn chunks() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(1..20_usize, 1..8)
+}
+
+#[test]
+fn nobody_who_keeps_a_small_message_keeps_the_room_of_a_large_one() {
+    const BEHIND: usize = 2_000;
+    let (large, small) = (vec![b'1'; 5 << 20], vec![b'x'; 2_000]);
+    let (mut lines, mut frames) = (large.clone(), BytesMut::new());
+    frames.extend_from_slice(&(large.len() as u64).to_be_bytes());
+    frames.extend_from_slice(&large);
+    for _ in 0..BEHIND {
+        lines.push(b'\n');
+        lines.extend_from_slice(&small);
+        frames.extend_from_slice(&(small.len() as u64).to_be_bytes());
+        frames.extend_from_slice(&small);
+    }
+    for which in [1, 2, 100, 500, 1_000, 1_500, BEHIND] {
+        for received in [
+            receive(Lines::new(), &lines, &[]),
+            receive(Lines::with_limit(1 << 20), &lines, &[]),
+            receive(LengthPrefixed::new(), &frames, &[]),
+        ] {
+            let kept = received.unwrap().swap_remove(which).into_bytes();
+            assert_eq!(kept, small);
+            // Alone by now, it owns all the room that it was read into.
+            assert!(kept.try_into_mut().unwrap().capacity() <= 256 * 1024);
+        }
+    }
 }

@@ -70,3 +70,15 @@ fn what_is_never_empty_needs_no_more_room_for_that() {
     assert_eq!(out.remaining(), 20_000);
     assert!(out.tail().capacity() < 200_000);
 }
+
+#[test]
+fn whoever_writes_by_other_means_sees_what_waits_and_nothing_that_is_gone() {
+    let mut out = Outgoing::default();
+    out.copy(&[1; 100]);
+    out.advance(10);
+    assert_eq!(out.tail().len(), 90);
+    out.tail().clear();
+    out.tail().extend_from_slice(b"ab");
+    out.copy(b"cd");
+    assert_eq!(out.chunk(), b"abcd");
+}
