@@ -1,6 +1,7 @@
 //! Frames that arrived together, handed on together.
 
 use super::length_prefixed::{HEADER, LengthPrefixed};
+use super::{MIDDLING, ROOMY, pass};
 use crate::error::Error;
 use crate::message::Message;
 use bytes::{Bytes, BytesMut};
@@ -52,7 +53,13 @@ impl Decoder for Batches {
         // What is wrong comes after what is whole: it is found again next time.
         if end > 0 {
             self.last = sizes.len();
-            let bytes = src.split_to(end).freeze();
+            let bytes = if src.capacity() > ROOMY && end <= MIDDLING {
+                let bytes = Bytes::copy_from_slice(&src[..end]);
+                pass(src, end);
+                bytes
+            } else {
+                src.split_to(end).freeze()
+            };
             return Ok(Some(Batch { bytes, sizes }));
         }
         stopped?;

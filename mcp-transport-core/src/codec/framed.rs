@@ -1,6 +1,6 @@
 //! A codec on a stream of bytes: a transport.
 
-use super::{Codec, LengthPrefixed, Lines, Outgoing, SMALL, pass};
+use super::{Codec, LengthPrefixed, Lines, Outgoing, READ, SMALL, pass};
 use crate::error::{Error, ErrorKind};
 use crate::message::Message;
 use bytes::{Buf, Bytes, BytesMut};
@@ -18,8 +18,8 @@ pin_project! {
     ///
     /// Both halves are cancel safe: a torn message stays in the buffer until its rest arrives. While
     /// nothing is under way it has no buffer to read into. A message of more than 1 KiB keeps the piece
-    /// of memory that it was read with: as a rule 24 KiB, or up to twice its own size; but none of up
-    /// to 64 KiB keeps one that was made for a large message before it.
+    /// of memory that it was read with, which is 24 KiB as a rule: one of up to 64 KiB never more than
+    /// 512 KiB, a longer one whatever was needed for it, or for the longest one shortly before it.
     #[project = Projected]
     pub struct Framed<IO, C> {
         #[pin]
@@ -43,10 +43,6 @@ enum Reading {
     /// It is over.
     Over,
 }
-
-/// The room of a read: what is read should still be in the processor's first cache when it is taken
-/// apart. More saves system calls, but no time.
-const READ: usize = 24 * 1024;
 
 /// Bytes that may wait in the write buffer before a sender has to wait: small frames travel
 /// together, and the peer reads the ones while the next are being made.

@@ -1,6 +1,6 @@
 //! Newline-delimited JSON, as MCP's stdio transport has it.
 
-use super::{Codec, Found, MAX_MESSAGE, Outgoing, pass};
+use super::{Codec, Found, MAX_MESSAGE, Outgoing, ROOMY, pass, renewed};
 use crate::error::{Error, ErrorKind};
 use crate::message::Message;
 use crate::message::scan::{self, IdScanner};
@@ -117,8 +117,11 @@ impl Lines {
         };
         skip.push(src);
         self.place = Place::Skipped(skip);
-        // Not only emptied: a line that is too long has blown it up.
-        *src = BytesMut::new();
+        src.clear();
+        if src.capacity() > ROOMY {
+            // The line has blown it up.
+            *src = renewed(&[]);
+        }
         self.searched = 0;
     }
 

@@ -64,6 +64,10 @@ const SMALL: usize = 1024;
 const ROOMY: usize = 256 * 1024;
 const MIDDLING: usize = 64 * 1024;
 
+/// The room of a read: what is read should still be in the processor's first cache when it is taken
+/// apart. More saves system calls, but no time.
+const READ: usize = 24 * 1024;
+
 /// A message that is all there, in a buffer that begins with it: see [`Codec::find`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Found {
@@ -79,7 +83,11 @@ impl Found {
     /// If it ends before it begins, or the next one begins within it.
     #[inline]
     pub fn new(place: Range<usize>, next: usize) -> Self {
-        assert!(place.start <= place.end && place.end <= next);
+        let is_in_order = place.start <= place.end && place.end <= next;
+        assert!(
+            is_in_order,
+            "a message ends behind its start, and before the next one"
+        );
         Self {
             start: place.start,
             end: place.end,
@@ -126,6 +134,14 @@ fn pass(src: &mut BytesMut, count: usize) {
 #[cold]
 fn move_on(src: &mut BytesMut) {
     if src.capacity() > SMALL && src.capacity() <= ROOMY {
-        *src = BytesMut::from(&src[..]);
+        *src = renewed(src);
     }
+}
+
+/// The same bytes in a buffer of their own, with room for a read. A buffer without any would be
+/// filled a few bytes at a time by whoever only makes room for one more.
+fn renewed(bytes: &[u8]) -> BytesMut {
+    let mut fresh = BytesMut::with_capacity(bytes.len().max(READ));
+    fresh.extend_from_slice(bytes);
+    fresh
 }

@@ -48,6 +48,7 @@ impl Tail {
 
     /// To write behind what is there by other means.
     pub(super) fn open(&mut self) -> &mut BytesMut {
+        self.compact();
         self.room.truncate(self.end());
         self.room.advance(self.start);
         (self.start, self.end) = (0, usize::MAX);
