@@ -222,17 +222,21 @@ fn elsewhere(app: &App, port: u16) -> tokio::runtime::Runtime {
 /// not on its way to it.
 async fn is_left(port: u16) {
     let bearer = format!("Bearer {TOKEN}");
-    loop {
-        let mut raw = Raw::to(port).await;
-        let headers = [("Authorization", bearer.as_str())];
-        raw.send("POST /_broker/v1/status", &headers, Some("{}"))
-            .await;
-        let status = raw.response().await.json();
-        if status["host"].is_null() || status["host"]["connections"] == 0 {
-            return;
+    let left = async {
+        loop {
+            let mut raw = Raw::to(port).await;
+            let headers = [("Authorization", bearer.as_str())];
+            raw.send("POST /_broker/v1/status", &headers, Some("{}"))
+                .await;
+            let status = raw.response().await.json();
+            if status["host"].is_null() || status["host"]["connections"] == 0 {
+                return;
+            }
+            sleep(Duration::from_millis(2)).await;
         }
-        sleep(Duration::from_millis(2)).await;
-    }
+    };
+    let left = timeout(Duration::from_secs(30), left).await;
+    left.expect("the broker reads that its host is gone");
 }
 
 /// The broker whose place this takes failed 99 of 219 calls in 5 s of the same.

@@ -69,8 +69,8 @@ pub struct Resumed {
 /// nowhere. Each message goes to one stream.
 ///
 /// What was said with an event id is kept until its stream is done, 1,024 events and 16 MiB at
-/// most, so that a stream that broke can go on. At most 64 messages of a session wait for a GET;
-/// the oldest gives way.
+/// most, so that a stream that broke can go on. At most 64 messages of a session wait for a GET, of
+/// 16 MiB together; the oldest gives way.
 #[derive(Debug, Default)]
 pub struct Streams {
     made: u64,
@@ -99,6 +99,9 @@ struct Stream {
 
 /// Messages of one session that wait for a GET, at most.
 const MAX_WAITING: usize = 64;
+
+/// Their bytes together, at most. The last one may be larger.
+const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
 
 /// GET streams of one session at once.
 const MAX_GETS: usize = 4;
@@ -177,8 +180,12 @@ impl Streams {
             return self.out(stream, message);
         }
         let waiting = self.sessions.entry(client).or_default();
-        if waiting.len() == MAX_WAITING {
-            waiting.pop_front();
+        let mut bytes = message.len() + waiting.iter().map(Message::len).sum::<usize>();
+        while waiting.len() == MAX_WAITING || bytes > MAX_WAITING_BYTES {
+            let Some(oldest) = waiting.pop_front() else {
+                break;
+            };
+            bytes -= oldest.len();
             tracing::warn!(%client, "a message for a client that reads no stream was dropped");
         }
         waiting.push_back(message);

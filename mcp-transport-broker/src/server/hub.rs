@@ -183,9 +183,7 @@ impl Hub {
                 state.gets.remove(&ends);
             }
             let ended = resumed.events.iter().any(|event| event.last);
-            for event in &resumed.events {
-                outbox.push(event.clone());
-            }
+            outbox.begin(&resumed.events);
             if !ended {
                 state.outboxes.insert(resumed.stream, outbox);
             }

@@ -55,9 +55,22 @@ struct Queue {
 }
 
 impl Outbox {
+    /// Begins with these, however much they are: they were bounded where they waited.
+    pub(super) fn begin(&self, events: &[Event]) {
+        let mut queue = lock(&self.shared);
+        queue.bytes = events.iter().map(|event| event.message.len()).sum();
+        queue.ended = events.iter().any(|event| event.last);
+        queue.behind = events.iter().cloned().collect();
+        queue.next = queue.behind.pop_front();
+    }
+
     /// Adds an event; wakes the reader. A reader for whom there is no room is cut off: false.
     pub(super) fn push(&self, event: Event) -> bool {
         let mut queue = lock(&self.shared);
+        if queue.ended {
+            // After a cut nothing comes, or the reader would not see that something is missing.
+            return false;
+        }
         let full = queue.behind.len() + 1 >= MAX_MESSAGES
             || queue.bytes.saturating_add(event.message.len()) > MAX_BYTES;
         if full && !event.last && queue.next.is_some() {
