@@ -449,12 +449,13 @@ impl Place {
             // Whoever has it may take his time to answer: nobody here waits for that.
             drop(inner);
             let asks = tried % ASK_EVERY == 0 && !calls.is_busy();
-            if asks
-                && matches!(self.ask().await, Step::Relay { .. })
-                && !calls.is_busy()
-                && let Some(cut) = &self.inner.lock().await.apart
-            {
-                cut.cancel();
+            if asks && matches!(self.ask().await, Step::Relay { .. }) {
+                let inner = self.inner.lock().await;
+                if let (Some(server), Some(cut)) = (&inner.server, &inner.apart)
+                    && !server.calls().is_busy()
+                {
+                    cut.cancel();
+                }
             }
         }
     }

@@ -50,7 +50,8 @@ fn listening(table: &str, port: u16) -> impl Iterator<Item = String> {
 /// A program chooses its own name, and people read it in a log.
 fn printable(name: &[u8]) -> String {
     let name = String::from_utf8_lossy(name);
-    name.chars().filter(|c| !c.is_control()).collect()
+    let is_plain = |c: &char| c.is_alphanumeric() || c.is_ascii_graphic() || *c == ' ';
+    name.chars().filter(is_plain).collect()
 }
 
 fn has_one_of(process: &Path, sockets: &[String]) -> bool {
@@ -85,7 +86,8 @@ mod tests {
     #[test]
     fn no_program_writes_into_a_log_by_its_name() {
         assert_eq!(printable(b"cat\n"), "cat");
-        assert_eq!(printable(b"a\x1b[2Jb\n\xff\n"), "a[2Jb\u{fffd}");
+        assert_eq!(printable(b"a\x1b[2J \xc3\xbc\n\xff\n"), "a[2J ü");
+        assert_eq!(printable("a\u{202e}b\u{2028}c".as_bytes()), "abc");
     }
 
     /// Ends with the end of its standard input.
