@@ -17,6 +17,17 @@ use std::io;
 use tokio_util::codec::{Decoder, Encoder};
 use tokio_util::io::StreamReader;
 
+/// The bytes in chunks of these sizes, in turn.
+fn torn<'a>(mut rest: &'a [u8], chunks: &[usize]) -> impl Iterator<Item = &'a [u8]> {
+    let mut sizes = chunks.iter().copied().cycle();
+    std::iter::from_fn(move || {
+        let size = sizes.next().unwrap_or(usize::MAX).min(rest.len()).max(1);
+        let (chunk, more) = rest.split_at_checked(size)?;
+        rest = more;
+        Some(chunk)
+    })
+}
+
 /// Feeds the bytes in chunks of these sizes, in turn, then the end of the stream.
 fn decode<C>(mut codec: C, bytes: &[u8], chunks: &[usize]) -> Result<Vec<C::Item>, Error>
 where
@@ -24,12 +35,7 @@ where
 {
     let mut messages = Vec::new();
     let mut buffer = BytesMut::new();
-    let mut rest = bytes;
-    let mut sizes = chunks.iter().copied().cycle();
-    while !rest.is_empty() {
-        let size = sizes.next().unwrap_or(usize::MAX).clamp(1, rest.len());
-        let (chunk, more) = rest.split_at(size);
-        rest = more;
+    for chunk in torn(bytes, chunks) {
         buffer.extend_from_slice(chunk);
         while let Some(message) = codec.decode(&mut buffer)? {
             messages.push(message);
@@ -47,15 +53,7 @@ where
 
 /// The same through a transport, which finds most messages without [`Decoder::decode`].
 fn receive<C: Codec>(codec: C, bytes: &[u8], chunks: &[usize]) -> Result<Vec<Message>, Error> {
-    let mut pieces = Vec::new();
-    let mut rest = bytes;
-    let mut sizes = chunks.iter().copied().cycle();
-    while !rest.is_empty() {
-        let size = sizes.next().unwrap_or(usize::MAX).clamp(1, rest.len());
-        let (chunk, more) = rest.split_at(size);
-        rest = more;
-        pieces.push(Ok::<_, io::Error>(chunk));
-    }
+    let pieces = torn(bytes, chunks).map(Ok::<_, io::Error>);
     let read = StreamReader::new(futures::stream::iter(pieces));
     let all = framed(tokio::io::join(read, tokio::io::sink()), codec).try_collect();
     tokio_test::block_on(all)
