@@ -138,3 +138,35 @@ fn wake(mut queue: MutexGuard<'_, Queue>) {
 fn lock(shared: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
     shared.lock().expect("nobody panics with a queue in hand")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mcp::EventId;
+    use futures::FutureExt;
+    use mcp_transport_core::Message;
+
+    fn event() -> Event {
+        let id: EventId = "1-1".parse().unwrap();
+        Event {
+            stream: id.stream,
+            id: Some(id),
+            message: Message::from(vec![b' '; 9 << 20]),
+            last: false,
+        }
+    }
+
+    #[test]
+    fn what_waited_comes_whole_and_after_a_cut_nothing_comes() {
+        let (outbox, mut reader) = parked();
+        outbox.begin(&[event(), event(), event()]);
+        for _ in 0..3 {
+            assert!(reader.next().now_or_never().unwrap().is_some());
+        }
+        assert!(reader.next().now_or_never().is_none(), "it goes on");
+        assert!(outbox.push(event()));
+        assert!(!outbox.push(event()), "there is no room");
+        assert!(!outbox.push(event()), "nor afterwards");
+        assert!(reader.next().now_or_never().unwrap().is_none());
+    }
+}
