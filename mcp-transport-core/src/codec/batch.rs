@@ -1,10 +1,11 @@
 //! Frames that arrived together, handed on together.
 
 use super::length_prefixed::{HEADER, LengthPrefixed};
-use super::{MIDDLING, ROOMY, pass};
+use super::{MIDDLING, ROOMY, move_on, pass};
 use crate::error::Error;
 use crate::message::Message;
 use bytes::{Bytes, BytesMut};
+use std::fmt;
 use std::ops::Range;
 use tokio_util::codec::Decoder;
 
@@ -53,12 +54,17 @@ impl Decoder for Batches {
         // What is wrong comes after what is whole: it is found again next time.
         if end > 0 {
             self.last = sizes.len();
-            let bytes = if src.capacity() > ROOMY && end <= MIDDLING {
+            let is_roomy = src.capacity() > ROOMY;
+            let bytes = if is_roomy && end <= MIDDLING {
                 let bytes = Bytes::copy_from_slice(&src[..end]);
                 pass(src, end);
                 bytes
             } else {
-                src.split_to(end).freeze()
+                let bytes = src.split_to(end).freeze();
+                if is_roomy {
+                    move_on(src);
+                }
+                bytes
             };
             return Ok(Some(Batch { bytes, sizes }));
         }
@@ -76,7 +82,7 @@ impl Decoder for Batches {
 }
 
 /// Whole frames that arrived together: one at least, unless they are heartbeats.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Batch {
     /// With their headers, all checked.
     bytes: Bytes,
@@ -91,7 +97,7 @@ impl Batch {
         self.places().map(|place| &self.bytes[place])
     }
 
-    /// The messages; each keeps the whole batch in memory.
+    /// The messages; each keeps in memory what the whole batch was read into.
     pub fn messages(&self) -> impl Iterator<Item = Message> {
         self.places()
             .map(|place| Message::from(self.bytes.slice(place)))
@@ -106,5 +112,15 @@ impl Batch {
             start..end
         });
         places.filter(|place| !place.is_empty())
+    }
+}
+
+/// Never what is in them: logs are read by others.
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch")
+            .field("frames", &self.sizes.len())
+            .field("bytes", &self.bytes.len())
+            .finish()
     }
 }

@@ -35,6 +35,15 @@ pub trait Codec: Decoder<Item = Message, Error = Error> + Encoder<Message, Error
     /// and there is nothing else to say: the quick way to most messages. Whoever asks takes those bytes
     /// off, so a codec may count the message as read. For everything else [`framed`] asks
     /// [`decode`](Decoder::decode), and for all messages where a codec has no quick way.
+    ///
+    /// ```
+    /// use mcp_transport_core::codec::{Codec, Found, LengthPrefixed};
+    ///
+    /// let mut codec = LengthPrefixed::new();
+    /// let buffer = b"\0\0\0\0\0\0\0\x02hi and more";
+    /// assert_eq!(codec.find(buffer, 1_024), Some(Found::new(8..10, 10)));
+    /// assert_eq!(codec.find(&buffer[..9], 1_024), None);
+    /// ```
     fn find(&mut self, _src: &[u8], _longest: usize) -> Option<Found> {
         None
     }
@@ -78,6 +87,17 @@ pub struct Found {
 
 impl Found {
     /// At this place; the next message begins at `next`.
+    ///
+    /// ```
+    /// use mcp_transport_core::codec::Found;
+    ///
+    /// /// Texts that end with a zero.
+    /// fn find(src: &[u8]) -> Option<Found> {
+    ///     let end = src.iter().position(|&byte| byte == 0)?;
+    ///     Some(Found::new(0..end, end + 1))
+    /// }
+    /// assert_eq!(find(b"hi\0there"), Some(Found::new(0..2, 3)));
+    /// ```
     ///
     /// # Panics
     /// If it ends before it begins, or the next one begins within it.

@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes, BytesMut};
 /// `BytesMut` counts its bytes in memory after each piece that is added, and the next piece waits for
 /// that: with a head and a short payload, for longer than it takes to copy them. Here a message is
 /// counted once.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Tail {
     room: BytesMut,
     start: usize,

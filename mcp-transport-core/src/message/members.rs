@@ -7,8 +7,8 @@ use std::borrow::Cow;
 ///
 /// For whoever wants a member or two of a message's [`params`](crate::Message::params) or
 /// [`body`](crate::Message::body): nothing is copied, but for a name that is written with escapes.
-/// Names may come twice; one that is no text, such as `"\ud800"`, is given as it is written. What is no
-/// object has no members; of what is no JSON come those before the place where it ceases to be.
+/// Names may come twice; one that is no text, such as `"\ud800"`, is given as it is written, which another
+/// may stand for. What is no object has no members; of what is no JSON come those before the place where it ceases to be.
 ///
 /// ```
 /// use mcp_transport_core::{Members, Message};

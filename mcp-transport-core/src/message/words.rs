@@ -2,9 +2,12 @@
 
 use super::Message;
 
+/// The longest name of a method, a tool or a call that is told whole, in characters.
+const LONGEST: usize = 128;
+
 impl Message {
     /// How texts that people read name a call: by its method, its tool and its id, as far as there
-    /// are such.
+    /// are such. Of each come 128 characters at most, and on one line: they are another's words.
     ///
     /// ```
     /// use mcp_transport_core::Message;
@@ -20,7 +23,7 @@ impl Message {
             name: String,
         }
         let mut words = match self.method() {
-            Some(method) => format!("`{method}`"),
+            Some(method) => format!("`{}`", plain(method)),
             None => "the call".to_owned(),
         };
         let tool = self
@@ -28,11 +31,47 @@ impl Message {
             .filter(|_| self.method() == Some("tools/call"))
             .and_then(|params| serde_json::from_str::<Params>(params).ok());
         if let Some(Params { name }) = tool {
-            words += &format!(" of `{name}`");
+            words += &format!(" of `{}`", plain(&name));
         }
         if let Some(id) = self.id() {
-            words += &format!(" (request {id})");
+            words += &format!(" (request {})", plain(&id.to_string()));
         }
         words
+    }
+}
+
+/// What control characters are in it stands as an escape, and what is too long ends with dots.
+fn plain(text: &str) -> String {
+    let end = text.char_indices().nth(LONGEST).map(|(end, _)| end);
+    let start = text[..end.unwrap_or(text.len())].chars();
+    let mut plain = String::new();
+    for letter in start {
+        if letter.is_control() {
+            plain.extend(letter.escape_default());
+        } else {
+            plain.push(letter);
+        }
+    }
+    if end.is_some() {
+        plain.push('…');
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_s_words_are_cut_and_stay_on_their_line() {
+        let long = "ü".repeat(1_000);
+        let call = format!(
+            r#"{{"jsonrpc":"2.0","id":"{long}","method":"tools/call","params":{{"name":"a\nb{long}"}}}}"#
+        );
+        let words = Message::from(call).in_words();
+        let name = format!("a\\nb{}…", "ü".repeat(LONGEST - 3));
+        assert!(words.starts_with(&format!("`tools/call` of `{name}` (request ")));
+        assert!(words.chars().count() < 3 * LONGEST);
+        assert!(!words.contains('\n'));
     }
 }

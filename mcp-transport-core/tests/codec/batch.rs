@@ -1,4 +1,4 @@
-use super::{bytes_of, chunks, decode};
+use super::{bytes_of, chunks, decode, keeps_more_than};
 use mcp_transport_core::Message;
 use mcp_transport_core::codec::{Batch, Batches, LengthPrefixed};
 use proptest::prelude::*;
@@ -60,4 +60,30 @@ fn a_frame_that_never_ends_is_waited_for_where_there_is_no_limit() {
     let mut batches = Batches::with_limit(usize::MAX);
     assert!(matches!(batches.decode(&mut wire), Ok(None) | Err(_)));
     assert!(wire.ends_with(b"hi"));
+}
+
+#[test]
+fn a_batch_does_not_keep_the_room_of_a_large_frame_before_it() {
+    const BATCHES: [usize; 6] = [80, 100_000, 80, 100_000, 100_000, 80];
+    for which in 0..BATCHES.len() {
+        let mut buffer = bytes::BytesMut::with_capacity(5 << 20);
+        let mut next = |size: usize| {
+            buffer.extend_from_slice(&(size as u64).to_be_bytes());
+            buffer.extend_from_slice(&vec![b'x'; size]);
+            let batch = Batches::default().decode(&mut buffer).unwrap().unwrap();
+            // As a reader does before it reads on.
+            buffer.reserve(1);
+            batch
+        };
+        // Some room is left behind it.
+        drop(next((5 << 20) - 300_000));
+        let mut batches = BATCHES.map(|size| Some(next(size)));
+        let kept = batches[which].take().unwrap();
+        drop((batches, buffer));
+        let message = kept.messages().next().unwrap();
+        drop(kept);
+        let is_short = BATCHES[which] < 64 * 1024;
+        let keeps = keeps_more_than(512 * 1024, message.into_bytes());
+        assert!(!(is_short && keeps), "the batch at {which}");
+    }
 }
