@@ -40,6 +40,22 @@ async fn messages_go_both_ways_untouched() {
 }
 
 #[tokio::test]
+async fn nobody_who_keeps_a_small_message_keeps_the_room_of_a_large_one() {
+    let (mut left, mut right) = pair(64 * 1024, WsConfig::new()).await;
+    for size in [5 << 20, 2_000, 64 * 1024] {
+        let sent = Message::from(vec![b'1'; size]);
+        let (sent, received) = tokio::join!(left.send(sent), right.next());
+        sent.unwrap();
+        let kept = received.unwrap().unwrap().into_bytes();
+        assert_eq!(kept.len(), size);
+        if size <= 64 * 1024 {
+            // Nobody else has a part of its room: not the connection's buffer, above all.
+            assert!(kept.is_unique());
+        }
+    }
+}
+
+#[tokio::test]
 async fn utf8_goes_as_text_and_the_rest_as_binary() {
     let (mut ours, mut plain) = dialled(WsConfig::new()).await;
     ours.send(Message::from("text")).await.unwrap();

@@ -50,6 +50,9 @@ pub(super) enum End {
 /// How often a peer that floods us is heard out before others get their turn.
 const READS_PER_POLL: usize = 64;
 
+/// A longer message makes the engine's buffer a large one.
+const LARGE: usize = 64 * 1024;
+
 impl WsTransport {
     /// Says goodbye, and waits for the peer's from here on.
     pub(super) fn begin_close(&mut self) {
@@ -66,8 +69,8 @@ impl WsTransport {
     /// Takes what the engine read; `Some` is for the caller.
     pub(super) fn take(&mut self, frame: Option<Result<Frame, WsError>>) -> Option<Message> {
         match frame {
-            Some(Ok(Frame::Text(text))) => return Some(Message::from(bytes::Bytes::from(text))),
-            Some(Ok(Frame::Binary(bytes))) => return Some(Message::from(bytes)),
+            Some(Ok(Frame::Text(text))) => return Some(self.message(text.into())),
+            Some(Ok(Frame::Binary(bytes))) => return Some(self.message(bytes)),
             // The engine has queued the pong, and flushes it with the next read.
             Some(Ok(Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_))) => {}
             Some(Ok(Frame::Close(frame))) => {
@@ -82,6 +85,17 @@ impl WsTransport {
             None => self.fail(WsError::ConnectionClosed),
         }
         None
+    }
+
+    /// The engine's buffer keeps the room of the longest message, and each message is a piece of the buffer. Once that
+    /// is large, whoever keeps a small message shall not keep all of it.
+    fn message(&mut self, bytes: bytes::Bytes) -> Message {
+        if bytes.len() > LARGE {
+            self.is_roomy = true;
+        } else if self.is_roomy {
+            return Message::from(bytes::Bytes::copy_from_slice(&bytes));
+        }
+        Message::from(bytes)
     }
 
     pub(super) fn fail(&mut self, error: WsError) {

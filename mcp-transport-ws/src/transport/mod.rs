@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message as Frame, Rol
 
 /// A WebSocket connection, either role: a stream and a sink of [`Message`]s.
 ///
-/// Each text or binary message of the wire is one [`Message`], its bytes untouched and uncopied. It goes out as text where
+/// Each text or binary message of the wire is one [`Message`], its bytes untouched. It goes out as text where
 /// it is UTF-8. `feed` messages while there are more and `flush` once: small ones then share system calls.
 ///
 /// # How it ends
@@ -58,6 +58,8 @@ pub struct WsTransport {
     subprotocol: Option<HeaderValue>,
     pulse: Option<Pulse>,
     phase: Phase,
+    /// True once the engine's buffer may have room for a large message.
+    is_roomy: bool,
     /// What our goodbye says.
     goodbye: CloseFrame,
     /// What the peer's said.
@@ -86,6 +88,7 @@ impl WsTransport {
             subprotocol,
             pulse: config.keep_alive_config().map(Pulse::new),
             phase: Phase::Open,
+            is_roomy: false,
             goodbye: ending::close_frame(1000, "").expect("1000 may be sent"),
             close_code: None,
             reader: None,
