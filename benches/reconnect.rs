@@ -113,12 +113,13 @@ async fn answered<P: Port>(
     (dialer, at)
 }
 
-/// Measures returns of the host while this link waits, and says what the middle one took.
+/// Measures returns of the host while this link waits, and says what the middle one took. Returns are spread over a period.
 fn returns<P: Port>(
     group: &mut BenchmarkGroup<'_, WallTime>,
     runtime: &Runtime,
     (name, host): (&str, &mut Host),
     dialer: Dialer<BridgeConnector<P>>,
+    period: u64,
 ) -> Option<f64> {
     let mut all = Vec::new();
     let mut link = Some(runtime.block_on(answered(dialer)).0);
@@ -129,8 +130,7 @@ fn returns<P: Port>(
                 total += runtime.block_on(async {
                     host.leaves().await;
                     let waits = tokio::spawn(answered(link.take().unwrap()));
-                    // At another moment of the period of 100 ms each time.
-                    let at = 5 + all.len() as u64 * 37 % 100;
+                    let at = 5 + all.len() as u64 * 37 % period;
                     tokio::time::sleep(Duration::from_millis(at)).await;
                     let start = Instant::now();
                     host.says(false);
@@ -154,14 +154,21 @@ fn reconnect(criterion: &mut Criterion) {
     group.sample_size(20);
 
     let dialer = host.link(RetryPolicy::every(Duration::from_millis(100)));
-    let polled = returns(&mut group, &runtime, ("every 100 ms", &mut host), dialer);
+    let polled = returns(
+        &mut group,
+        &runtime,
+        ("every 100 ms", &mut host),
+        dialer,
+        100,
+    );
 
     let dialer = host.link(RetryPolicy::every(Duration::from_secs(3_600)));
     let wake = dialer.wake();
     host.watch.on_ready(None, move || wake.wake());
     // Criterion plans by what a round takes, and most of a round is the wait for it: one in each
     // sample, and many of them, since how long a core takes to wake varies with what else it does.
-    group.sample_size(100);
+    // Nothing has a period here, so the waits are short.
+    group.sample_size(500);
     group.measurement_time(Duration::from_millis(100));
     group.warm_up_time(Duration::from_millis(10));
     let woken = returns(
@@ -169,6 +176,7 @@ fn reconnect(criterion: &mut Criterion) {
         &runtime,
         ("woken by the file", &mut host),
         dialer,
+        10,
     );
     group.finish();
 
