@@ -423,7 +423,7 @@ fn streamed(criterion: &mut Criterion) {
     let bytes = Bytes::from_static(payload(64).leak());
     let message = Message::from(bytes.clone());
     keep_to(1);
-    let [batches, again] = [Reader::Batches; 2].map(receiver);
+    let batches = receiver(Reader::Batches);
     let one_by_one = receiver(Reader::Delimited);
     keep_to(0);
     let mut group = criterion.benchmark_group("streamed");
@@ -458,24 +458,6 @@ fn streamed(criterion: &mut Criterion) {
             },
         );
     }
-    let mut ours = LengthPrefixed::framed(connected(&runtime, batches));
-    let mut theirs = connected(&runtime, again);
-    let wire = length_prefixed(64).slice(..STREAMED * (64 + 8));
-    let row = "64 B streamed over TCP / the bytes alone";
-    Pair::new(row, Unpromised, Throughput::Elements(STREAMED as u64)).run(
-        &mut group,
-        |turns| runtime.block_on(fed(&mut ours, &message, turns)),
-        |turns| {
-            runtime.block_on(async {
-                let start = Instant::now();
-                for _ in 0..turns {
-                    theirs.write_all(&wire).await.unwrap();
-                }
-                receipt(&theirs, turns).await;
-                start.elapsed()
-            })
-        },
-    );
     group.finish();
 }
 
