@@ -142,7 +142,7 @@ fn answer(code: i64, id: impl Into<Value>) -> Said {
     Some((code, id.into()))
 }
 
-/// A line, what rmcp 3.8 says to it, and what we say.
+/// A line, what rmcp 3.9 says to it, and what we say.
 fn table() -> Vec<(&'static str, Vec<u8>, Said, Said)> {
     let nobody = Value::Null;
     let ping = |text: &str| text.as_bytes().to_vec();

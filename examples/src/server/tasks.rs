@@ -2,7 +2,7 @@
 //!
 //! Who takes tasks says so with each request; who does not is answered as ever. It is the server that decides which call
 //! becomes one: what the catalogue calls long. (The experimental tasks of 2025-11-25 were another protocol, in which the client
-//! asked for one; rmcp 3.8 does not speak it. There a long call is answered in time with `running` and its operation's id.)
+//! asked for one; rmcp 3.9 does not speak it. There a long call is answered in time with `running` and its operation's id.)
 
 use super::answer;
 use super::context::is_modern;
