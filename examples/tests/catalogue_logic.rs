@@ -6,6 +6,7 @@ use std::time::Duration;
 use examples::catalogue::envelope::normalise;
 use examples::catalogue::{Call, Catalogue, Reply, Verdict, Verify};
 use examples::logic::{self, Logic, Step};
+use mcp_transport_core::{Ending, Outcome};
 use serde_json::{Value, json};
 
 /// Begins a call; the error is what the client would read.
@@ -366,6 +367,46 @@ fn text_goes_first_and_what_was_written_is_told_when_the_rest_fails() {
         (&json!(false), &json!(true))
     );
     assert_eq!(answer["data"]["routing"], "mixed/text-first");
+}
+
+#[test]
+fn once_the_text_is_written_no_ending_says_that_nothing_was_delivered() {
+    let edits =
+        json!([{"op": "delete_method", "methodName": "A"}, {"op": "append", "text": "// z"}]);
+    let mut logic = begin("script_apply_edits", &foo(&edits));
+    let goes = Ending::new(Outcome::NotDelivered, "shutting_down", "Send it again.");
+    let goes = goes.operation_id("7").retry_after_ms(1);
+    let lost = Ending::new(Outcome::Unknown, "link_lost", "Look.").operation_id("7");
+    // While it reads, and while the text is on its way, what is known of the command is all.
+    for answered in [None, Some(source(FOO))] {
+        ask(&mut *logic, answered.as_ref());
+        assert_eq!(logic.unanswered(goes.clone()), goes);
+        assert_eq!(logic.unanswered(lost.clone()), lost);
+    }
+    ask(&mut *logic, Some(&reply(&json!({"sha256": "between"}))));
+    let told = logic.unanswered(goes);
+    assert_eq!(
+        (told.outcome, told.retryable, told.retry_after_ms),
+        (Outcome::Unknown, false, None)
+    );
+    // By that cause a relay knows the calls that it sends again; by that id the client would be
+    // told that nothing was delivered.
+    assert_ne!(told.cause, "shutting_down");
+    assert_eq!(told.operation_id, None);
+    assert!(told.message.contains("text edits are written"), "{told:?}");
+    let told = logic.unanswered(lost);
+    assert_eq!(
+        (told.outcome, told.operation_id.as_deref()),
+        (Outcome::Unknown, Some("7"))
+    );
+    assert!(told.message.contains("text edits are written"), "{told:?}");
+    // Alone, they are the whole call.
+    let edits = json!([{"op": "delete_method", "methodName": "A"}]);
+    let mut logic = begin("script_apply_edits", &foo(&edits));
+    ask(&mut *logic, None);
+    ask(&mut *logic, Some(&reply(&json!({"sha256": "before"}))));
+    let quit = Ending::new(Outcome::NotDelivered, "editor_quit", "It quit.");
+    assert_eq!(logic.unanswered(quit.clone()), quit);
 }
 
 #[test]

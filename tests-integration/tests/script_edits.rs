@@ -6,7 +6,7 @@
 )]
 
 use examples::calls::Budget;
-use examples::sim::strike::Point;
+use examples::sim::strike::{Point, Strikes};
 use examples::sim::{Editor, Options};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -108,4 +108,34 @@ async fn a_script_that_has_changed_since_is_not_edited() {
         assert_eq!(edits(editor), 0);
     })
     .await;
+}
+
+#[tokio::test]
+async fn text_that_is_written_is_not_written_again_when_the_server_goes_before_the_rest() {
+    // The reload that the script's creation brings eats the answer, so that of the text edits does not.
+    let eats = |seed: &u64| Strikes::new(*seed).draw_caused() == Point::AfterEffect;
+    let seed = (0..).find(eats).expect("one of the two comes first");
+    let server = Server::start(Budget::default());
+    let away = Options::default().away(Duration::from_secs(2)).seed(seed);
+    let editor = server.editor(away).await;
+    let client = server.client().await;
+    let created = json!({"path": PATH, "contents": FOO});
+    succeed(&client, "create_script", created).await;
+    let args = json!({"name": "Foo", "path": PATH, "edits": [
+        {"op": "append", "text": "// z"},
+        {"op": "anchor_insert", "anchor": "int a;", "text": "    int b;"},
+    ]});
+    let stopped = async {
+        while edits(&editor) == 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        server.queued(1).await;
+        server.calls.stop().await;
+    };
+    let (answer, ()) = tokio::join!(client.call("script_apply_edits", args), stopped);
+    assert_eq!(script(&editor), format!("{FOO}// z\n"));
+    // A relay sends what was not delivered to the next server.
+    assert_eq!(answer.outcome(), Some("unknown"), "{answer:?}");
+    assert_eq!(answer.value["cause"], "partly_written", "{answer:?}");
+    assert_eq!(answer.value["retryable"], false, "{answer:?}");
 }

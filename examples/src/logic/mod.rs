@@ -41,6 +41,7 @@ mod text_edits;
 
 use std::time::Duration;
 
+use mcp_transport_core::Ending;
 use serde_json::Value;
 
 use crate::catalogue::{BadArguments, Call, Reply};
@@ -50,6 +51,13 @@ pub trait Logic: Send {
     /// What to do next. `answered` is the answer to the command that was asked for last; `None` at
     /// the beginning and after a wait.
     fn step(&mut self, answered: Option<&Reply>) -> Step;
+
+    /// The ending of the whole call if the command that was asked for last got no answer, but this
+    /// ending. A command that was not delivered does not say the same of the whole call where one
+    /// before it has changed something: whoever sends that again makes the change a second time.
+    fn unanswered(&self, ending: Ending) -> Ending {
+        ending
+    }
 }
 
 /// What a [`Logic`] wants done.
@@ -57,7 +65,7 @@ pub trait Logic: Send {
 #[expect(clippy::exhaustive_enums, reason = "whoever runs it has to do each")]
 pub enum Step {
     /// This command, in the same editor as the ones before. If it gets no answer the call is over,
-    /// with what is known of the command.
+    /// with what [is known then](Logic::unanswered).
     Ask(Box<Call>),
     /// Nothing, for so long.
     Wait(Duration),

@@ -162,7 +162,7 @@ impl UnityMcp {
                 Step::Ask(call) => {
                     match self.calls.run(caller, selector.as_deref(), &call).await {
                         Ok(reply) => answered = Some(reply),
-                        Err(ending) => return answer::ending(&ending),
+                        Err(ending) => return answer::ending(&logic.unanswered(ending)),
                     }
                     if let Ok(editor) = self.calls.choose(selector.as_deref()) {
                         selector = Some(editor.hash);

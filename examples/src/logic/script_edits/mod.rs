@@ -7,6 +7,7 @@ mod preview;
 mod spans;
 mod wording;
 
+use mcp_transport_core::{Ending, Outcome};
 use serde_json::{Map, Value, json};
 
 use super::ranges::{self, Range};
@@ -94,6 +95,13 @@ impl Logic for ScriptEdits {
                 })
             }
             (_, None) => unreachable!("it never waits"),
+        }
+    }
+
+    fn unanswered(&self, ending: Ending) -> Ending {
+        match self.state {
+            State::StructuredSent { after_text: true } => half_made(ending),
+            _ => ending,
         }
     }
 }
@@ -232,6 +240,22 @@ impl ScriptEdits {
     fn has_structured(&self) -> bool {
         self.edits.iter().any(is_structured)
     }
+}
+
+/// The ending of a call whose text edits are written. Nobody may take it for one that never began,
+/// and send it again: neither the client, nor a relay to the next server.
+fn half_made(mut ending: Ending) -> Ending {
+    if ending.outcome != Outcome::NotDelivered {
+        let what = "The text edits are written; this is about the structured ones.";
+        ending.message = format!("{what} {}", ending.message);
+        return ending.retryable(false);
+    }
+    let text = format!(
+        "The text edits are written, the structured ones were not sent ({}). Do not send this call \
+        again, or the text edits are made twice: read the script, and send the structured edits alone.",
+        ending.cause
+    );
+    Ending::new(Outcome::Unknown, "partly_written", text).retryable(false)
 }
 
 fn op(edit: &Edit) -> &str {
