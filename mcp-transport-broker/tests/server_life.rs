@@ -11,7 +11,9 @@ mod server_support;
 use mcp_transport_broker::broker;
 use mcp_transport_broker::server::{Clients, Server};
 use serde_json::{Value, json};
-use server_support::{Host, PATIENCE, Raw, Session, call, config, host_ask, message, modern, up};
+use server_support::{
+    Host, MODERN, PATIENCE, Raw, Session, TOKEN, call, config, host_ask, message, modern, up,
+};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -83,6 +85,43 @@ async fn a_broker_says_who_is_attached_and_what_waits() {
     assert_eq!(status["host"]["instance"], "one");
     assert_eq!(status["host"]["connections"], 1);
     assert_eq!(status["clients"], 1);
+}
+
+#[tokio::test]
+async fn a_claimed_call_that_says_more_than_there_is_room_for_breaks_off_and_does_not_end() {
+    let over = json!({"last_client": 1, "last_ticket": 1,
+        "lanes": [{"client": 1, "meet": {"era": "modern", "version": MODERN}}],
+        "calls": [{"operation_id": "a", "ticket": 1, "client": 1, "replay": "never", "age_ms": 0,
+            "message": {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "x"}},
+            "hold_ms": 50_000, "budget_ms": 50_000}]});
+    let server = Server::bind(0, config()).unwrap();
+    server.take_over(serde_json::from_value(over).unwrap());
+    let port = server.port();
+    tokio::spawn(server.serve());
+    let mut host = Host::attach(port).await;
+    let given = host.pull().await.remove(0);
+    let said = json!({"client": given.client, "about": given.ticket, "message":
+        {"jsonrpc": "2.0", "method": "notifications/message", "params": {}}});
+    host.push(Value::Array(vec![said; 1_100])).await;
+
+    let mut older = Raw::to(port).await;
+    let bearer = format!("Bearer {TOKEN}");
+    let claim = json!({"operation_id": "a"}).to_string();
+    let headers = [("Authorization", bearer.as_str())];
+    older
+        .send("POST /_broker/v1/claim", &headers, Some(&claim))
+        .await;
+    let mut answer = Vec::new();
+    let read = async {
+        while !answer.ends_with(b"\r\n0\r\n\r\n") {
+            if older.stream.read_buf(&mut answer).await.unwrap_or(0) == 0 {
+                return true;
+            }
+        }
+        false
+    };
+    let breaks_off = timeout(PATIENCE, read).await.unwrap();
+    assert!(breaks_off, "{}", String::from_utf8_lossy(&answer));
 }
 
 #[tokio::test]

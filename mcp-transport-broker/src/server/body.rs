@@ -6,7 +6,7 @@
 
 use super::conn::Conn;
 use super::handed::Handed;
-use super::outbox::Reader;
+use super::outbox::{Cut, Reader};
 use super::waiting::Watched;
 use crate::mcp::{Event, sse};
 use bytes::Bytes;
@@ -18,6 +18,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
+
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The body of an answer. Its end tells the connection that the answer is complete.
 pub(crate) struct Reply {
@@ -67,12 +69,12 @@ impl Reply {
 
 impl Body for Reply {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         match &mut this.kind {
             Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
@@ -88,8 +90,9 @@ impl Body for Reply {
             }
             Kind::Stream(stream) => stream
                 .poll_next(cx)
-                .map(|piece| piece.map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Passed(body) => body.as_mut().poll_frame(cx),
+                .map_ok(Frame::data)
+                .map_err(BoxError::from),
+            Kind::Passed(body) => body.as_mut().poll_frame(cx).map_err(BoxError::from),
         }
     }
 
@@ -163,18 +166,20 @@ impl EventStream {
         self.watched.said(event);
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    /// Where something is missing, the stream breaks off: its end would say that this was all.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
         loop {
             if let Some(piece) = self.pieces.pop_front() {
                 self.quiet.as_mut().reset(Instant::now() + self.comment);
-                return Poll::Ready(Some(piece));
+                return Poll::Ready(Some(Ok(piece)));
             }
             match self.reader.poll_next(cx) {
-                Poll::Ready(Some(event)) => self.add(&event),
-                Poll::Ready(None) => {
+                Poll::Ready(Ok(Some(event))) => self.add(&event),
+                Poll::Ready(Ok(None)) => {
                     self.watched.ended();
                     return Poll::Ready(None);
                 }
+                Poll::Ready(Err(cut)) => return Poll::Ready(Some(Err(cut))),
                 Poll::Pending => {
                     std::task::ready!(self.quiet.as_mut().poll(cx));
                     self.pieces.push_back(sse::comment());

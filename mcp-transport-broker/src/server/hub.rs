@@ -177,13 +177,13 @@ impl Hub {
     ) -> Opened {
         let (outbox, reader) = outbox(conn);
         let resumed = self.touch(|state, now| {
-            let resumed = state.streams.get(client, after);
+            let mut resumed = state.streams.get(client, after);
             if let Some(ends) = resumed.ends {
                 state.outboxes.remove(&ends);
                 state.gets.remove(&ends);
             }
             let ended = resumed.events.iter().any(|event| event.last);
-            outbox.begin(&resumed.events);
+            outbox.begin(std::mem::take(&mut resumed.events));
             if !ended {
                 state.outboxes.insert(resumed.stream, outbox);
             }

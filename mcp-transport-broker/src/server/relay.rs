@@ -6,7 +6,7 @@
 )]
 
 use super::answer::{self, Answer};
-use super::body::Reply;
+use super::body::{BoxError, Reply};
 use super::moving::Moved;
 use super::route::Shared;
 use crate::launch::{Found, probe};
@@ -31,8 +31,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long to wait before looking again.
 const GLANCE: Duration = Duration::from_millis(5);
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The broker that has the port now.
 #[derive(Debug)]

@@ -3,6 +3,7 @@ use super::answer::{self, Answer, Room};
 use super::body::{EventStream, Reply};
 use super::conn::Conn;
 use super::hub::{Asked, Form, Hub};
+use super::outbox::{Cut, Reader};
 use crate::mcp::{self, Event, StreamId};
 use http::StatusCode;
 use std::sync::Arc;
@@ -105,12 +106,17 @@ pub(super) async fn answer(
         (false, true) => conn.within(times.head_after, reader.next()).await,
         (false, false) => Some(last(&mut reader).await),
     };
-    if let Some(None) = first {
-        // Cancelled by its client, which wants no answer.
-        watched.ended();
-        return answer::empty(StatusCode::ACCEPTED);
-    }
-    let first = match first.flatten() {
+    let first = match first {
+        Some(Ok(None)) => {
+            // Cancelled by its client, which wants no answer.
+            watched.ended();
+            return answer::empty(StatusCode::ACCEPTED);
+        }
+        Some(Ok(event)) => event,
+        // Who was cut off gets a stream that breaks off at once.
+        Some(Err(Cut)) | None => None,
+    };
+    let first = match first {
         Some(event) if event.last => {
             let status = mcp::status(form.era, &event.message);
             if !form.prefers_streams || status != 200 {
@@ -133,10 +139,10 @@ pub(super) async fn answer(
 }
 
 /// Skips whatever is not the answer; a client that takes no stream is not sent any of it.
-async fn last(reader: &mut super::outbox::Reader) -> Option<Event> {
+async fn last(reader: &mut Reader) -> Result<Option<Event>, Cut> {
     loop {
         match reader.next().await {
-            Some(event) if !event.last => {}
+            Ok(Some(event)) if !event.last => {}
             other => return other,
         }
     }
