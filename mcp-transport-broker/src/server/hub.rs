@@ -390,33 +390,26 @@ impl Hub {
         let clock = || tokio::time::Instant::now().into_std();
         let mut watch = SleepWatch::new(clock(), SystemTime::now());
         loop {
-            let due = self.touch(|state, _| {
-                state.armed = state.due();
-                state.armed
+            let until = self.touch(|state, now| {
+                let look = now + LOOK;
+                let until = state.due().map_or(look, |due| due.min(look));
+                state.armed = Some(until);
+                until
             });
-            let look = clock() + LOOK;
-            let until = due.map_or(look, |due| due.min(look));
-            let fired = tokio::select! {
-                () = tokio::time::sleep_until(until.into()) => Some(until),
-                () = self.rearm.notified() => None,
-            };
-            let gap = watch.observe(clock(), SystemTime::now(), fired);
-            if let Some(gap) = gap {
-                tracing::info!(length = ?gap.length, "the machine slept; every budget gets that back");
-                self.touch(|state, _| {
-                    state.broker.slept(gap.counted);
-                    state.orphan.slept(gap.counted);
-                });
-            }
-            if fired.is_some() {
-                self.touch(|state, now| {
+            tokio::select! {
+                () = tokio::time::sleep_until(until.into()) => self.touch(|state, now| {
                     state.broker.handle_timeout(now);
                     if state.orphan.due().is_some_and(|due| due <= now) {
                         self.orphaned.send_replace(true);
                         // Once is enough, and a timer that stays due would not rest.
                         state.orphan = Orphan::new(None);
                     }
-                });
+                }),
+                () = self.rearm.notified() => {}
+            }
+            // What the clock counted, `touch` gives back.
+            if let Some(gap) = watch.observe(clock(), SystemTime::now(), None) {
+                tracing::info!(length = ?gap.length, "the machine slept, and the budgets' clock with it");
             }
         }
     }
@@ -425,6 +418,7 @@ impl Hub {
     pub(super) fn touch<R>(&self, act: impl FnOnce(&mut State, Instant) -> R) -> R {
         let now = tokio::time::Instant::now().into_std();
         let mut state = self.lock();
+        state.wake(now);
         let result = act(&mut state, now);
         self.drain(&mut state);
         let State { broker, moved, .. } = &mut *state;

@@ -12,6 +12,7 @@ use crate::mcp::{Kept, StreamId, Streams, ToolHeaders};
 use crate::native::Era;
 use crate::numbers::Table;
 use mcp_transport_core::Message;
+use mcp_transport_core::keepalive::TOLERANCE;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,7 +29,7 @@ pub(super) struct State {
     /// The lease whose tunnel is published.
     pub(super) tunnelled: Option<Lease>,
     pub(super) tools: Arc<ToolHeaders>,
-    /// When the timer is armed for.
+    /// What the timer is armed for; before there is one, nothing.
     pub(super) armed: Option<Instant>,
     pub(super) orphan: Orphan,
     /// What was taken over, by the ids by which it will be claimed.
@@ -41,6 +42,20 @@ impl State {
     pub(super) fn due(&self) -> Option<Instant> {
         let dues = [self.broker.poll_timeout(), self.orphan.due()];
         dues.into_iter().flatten().min()
+    }
+
+    /// A timer that is late by seconds tells that nobody here was awake: whatever was due later gets
+    /// that back, before anything is done that sets new deadlines. After a sleep, what has come to a
+    /// socket is often read before the timer fires.
+    pub(super) fn wake(&mut self, now: Instant) {
+        let late = self.armed.map(|armed| now.saturating_duration_since(armed));
+        let Some(late) = late.filter(|late| *late > TOLERANCE) else {
+            return;
+        };
+        tracing::info!(?late, "nobody here was awake; every budget gets that back");
+        self.armed = Some(now);
+        self.broker.slept(late);
+        self.orphan.slept(late);
     }
 
     pub(super) fn answer(&mut self, ticket: Ticket, message: Message) {
@@ -133,4 +148,73 @@ pub(super) fn tool_headers(snapshot: &Snapshot) -> ToolHeaders {
     let lists = snapshot.entries.iter();
     let lists = lists.filter(|entry| entry.method == "tools/list" && entry.era == Era::Modern);
     ToolHeaders::of_lists(lists.map(|entry| entry.result.get()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{Ask, Config};
+    use crate::native::Meet;
+    use crate::server::conn::Conn;
+    use crate::server::hub::{Asked, Form};
+    use futures::FutureExt;
+    use std::time::Duration;
+    use tokio::time::advance;
+
+    fn ask(hub: &Arc<Hub>, ask: Ask) -> Asked {
+        let meet = Meet {
+            era: Era::Modern,
+            version: "2026-07-28".into(),
+        };
+        let form = Form {
+            streams: false,
+            prefers_streams: false,
+            resumable: false,
+            primes: false,
+            cancels: true,
+            era: Era::Modern,
+        };
+        let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}"#;
+        let client = hub.meet(meet).unwrap();
+        let conn = Conn::new(hub.clone());
+        let asked = hub.ask(&conn, client, Message::from(call), ask, form);
+        asked.unwrap_or_else(|refusal| panic!("{refusal:?}"))
+    }
+
+    fn is_answered(asked: &mut Asked) -> bool {
+        asked.reader.next().now_or_never().is_some()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_right_after_a_sleep_waits_as_long_as_ever_and_who_asked_before_gets_it_back()
+    {
+        let s = Duration::from_secs;
+        let mut number = 0_u8;
+        let random = move || {
+            number += 1;
+            [number; 16]
+        };
+        let hub = Hub::new(Broker::new(Config::default(), random), None, None);
+        // No task: after the sleep others come first.
+        let mut time = std::pin::pin!(hub.clone().keep_time());
+        let mut passes = async |time_passed| {
+            advance(time_passed).await;
+            assert!(time.as_mut().now_or_never().is_none());
+        };
+        let mut before = ask(&hub, Ask::default().budget(s(90)));
+        passes(s(0)).await;
+        advance(s(8 * 3_600)).await;
+        let mut after = ask(&hub, Ask::default().budget(s(50)));
+        passes(s(1)).await;
+        assert!(!is_answered(&mut before));
+        // Until its timer was late, the clock may as well have run.
+        passes(s(28)).await;
+        assert!(!is_answered(&mut before));
+        passes(s(2)).await;
+        assert!(is_answered(&mut before));
+        passes(s(18)).await;
+        assert!(!is_answered(&mut after));
+        passes(s(2)).await;
+        assert!(is_answered(&mut after));
+    }
 }
