@@ -145,17 +145,18 @@ fn a_name_that_stands_there_twice_is_none_whatever_stands_between() {
             &Message::from(text),
             &ToolHeaders::default(),
         )
-        .is_ok()
+        .map_err(|refusal| String::from_utf8(refusal.body.into()).unwrap())
     };
     let call = modern("tools/call", json!({"name": "a"})).to_string();
-    assert!(post(call.clone()));
+    assert!(post(call.clone()).is_ok());
     for between in ["", r#""x":0,"#, r#""\ud800":0,"#] {
         let twice = call.replace(
             r#""name":"a""#,
             &format!(r#""name":"a",{between}"name":"b""#),
         );
         assert_ne!(twice, call);
-        assert!(!post(twice), "{between}");
+        let refused = post(twice).unwrap_err();
+        assert!(refused.contains("name stands in"), "{refused}");
     }
 }
 
@@ -193,8 +194,14 @@ fn initialize_begins_a_session_whatever_version_it_asks_for() {
         });
         assert_eq!(decide(&[], &body), begun);
     }
-    let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {}});
-    assert_eq!(refused(&[], &body), (400, -32602));
+    for params in [
+        json!({}),
+        json!(["2025-06-18"]),
+        json!({"protocolVersion": 1}),
+    ] {
+        let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params});
+        assert_eq!(refused(&[], &body), (400, -32602), "{body}");
+    }
     let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize",
         "params": {"protocolVersion": "2025-06-18"}});
     let header = [("MCP-Protocol-Version", "2025-11-25")];
@@ -309,6 +316,75 @@ fn arguments_in_headers_are_found_wherever_the_schema_has_them() {
     let absent = call(json!({"place": {}, "count": null}));
     assert!(post(&head(&with(&[])), &absent, &tools).is_ok());
     assert!(post(&head(&right), &absent, &tools).is_err());
+}
+
+/// What a call is answered whose body is written like this, with these headers more.
+fn answered(arguments: &str, more: Headers<'_>) -> Result<(), String> {
+    let list = json!({"tools": [{"name": "t", "inputSchema": {"properties": {
+        "region": {"x-mcp-header": "Region"},
+        "place": {"properties": {"size": {"x-mcp-header": "Size"}}}}}}]});
+    let tools = ToolHeaders::of_lists([list.to_string().as_str()]);
+    let body = modern("tools/call", json!({"name": "t", "arguments": "here"})).to_string();
+    let base = [VERSION, ("Mcp-Method", "tools/call"), ("Mcp-Name", "t")];
+    let headers = [&base[..], more].concat();
+    let message = Message::from(body.replace(r#""here""#, arguments));
+    match post(&head(&headers), &message, &tools) {
+        Ok(_) => Ok(()),
+        Err(refusal) => {
+            let answer: Value = serde_json::from_slice(&refusal.body).unwrap();
+            assert_eq!(answer["error"]["code"], -32020, "{answer}");
+            Err(answer["error"]["message"].as_str().unwrap().to_owned())
+        }
+    }
+}
+
+#[test]
+fn arguments_are_compared_whatever_else_stands_beside_them() {
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let beside = ["1", "1e400", r#""\ud800""#, deep.as_str()];
+    for beside in beside {
+        let arguments = format!(r#"{{"x":{beside},"region":"eu","place":{{"size":-2}}}}"#);
+        let (region, size) = (("Mcp-Param-Region", "eu"), ("Mcp-Param-Size", "-2"));
+        assert_eq!(answered(&arguments, &[region, size]), Ok(()), "{beside}");
+        for wrong in [
+            &[][..],
+            &[region],
+            &[size],
+            &[("Mcp-Param-Region", "us"), size],
+        ] {
+            assert!(answered(&arguments, wrong).is_err(), "{beside} {wrong:?}");
+        }
+    }
+}
+
+#[test]
+fn an_argument_that_readers_may_understand_differently_is_refused() {
+    let us: Headers<'_> = &[("Mcp-Param-Region", "us")];
+    let one: Headers<'_> = &[("Mcp-Param-Size", "1")];
+    for (arguments, headers, why) in [
+        (r#"{"region":"eu","region":"us"}"#, us, "twice"),
+        (r#"{"region":"eu","\u0072egion":"us"}"#, us, "twice"),
+        (r#"{"region":"us","region":null}"#, &[], "twice"),
+        (r#"{"place":{"size":2,"size":1}}"#, one, "twice"),
+        (r#"{"place":{},"place":{"size":1}}"#, one, "twice"),
+        (r#"{"region":"us\ud800"}"#, &[], "no text"),
+        (r#"{"region":"us\ud800"}"#, us, "no text"),
+    ] {
+        let refused = answered(arguments, headers).unwrap_err();
+        assert!(refused.contains(why), "{arguments}: {refused}");
+    }
+}
+
+#[test]
+fn a_name_that_is_no_text_is_refused_also_without_a_header() {
+    for name in [r#""a\ud800""#, "1", "null", "[]"] {
+        let body = modern("tools/call", json!({"name": "here"})).to_string();
+        let message = Message::from(body.replace(r#""here""#, name));
+        let headers = [VERSION, ("Mcp-Method", "tools/call")];
+        let tools = ToolHeaders::default();
+        let refusal = post(&head(&headers), &message, &tools).unwrap_err();
+        assert_eq!(refusal.status, 400, "{name}");
+    }
 }
 
 #[test]

@@ -7,7 +7,6 @@ use super::tools::ToolHeaders;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use mcp_transport_core::Message;
-use serde_json::Value;
 use std::borrow::Cow;
 
 /// Compares `Mcp-Method`, `Mcp-Name` and `Mcp-Param-*` with the body.
@@ -35,7 +34,9 @@ fn compare(
     let Some(member) = named_by(method) else {
         return Ok(());
     };
-    let named = params.text(member);
+    let named = params
+        .text(member)
+        .map_err(|unclear| format!("the {member} in the body {unclear}"))?;
     match (value("Mcp-Name", head.name)?.map(decode), &named) {
         (None, None) => {}
         (Some(None), _) => return Err("the Mcp-Name header is no valid base64".into()),
@@ -66,7 +67,6 @@ fn compare_params(
     let Some(wanted) = tools.of(tool) else {
         return Ok(());
     };
-    let arguments = params.arguments();
     for (header, path) in wanted {
         let field = head
             .params
@@ -75,17 +75,16 @@ fn compare_params(
             .map_or(Field::Absent, |(_, field)| *field);
         let full = format!("Mcp-Param-{header}");
         let said = value(&full, field)?.map(decode);
-        let argument = path
-            .iter()
-            .try_fold(&arguments, |value, step| value.get(step))
-            .and_then(primitive);
+        let argument = params
+            .argument(path)
+            .map_err(|unclear| format!("the argument that goes with {full} {unclear}"))?;
         match (said, argument) {
             (None, None) => {}
             (Some(None), _) => return Err(format!("the {full} header is no valid base64")),
             (Some(Some(said)), Some(argument)) if said == argument => {}
             (Some(Some(said)), argument) => {
-                let argument = argument.unwrap_or_else(|| "nothing".into());
-                return Err(differs(&full, &said, &argument));
+                let argument = argument.as_deref().unwrap_or("nothing");
+                return Err(differs(&full, &said, argument));
             }
             (None, Some(_)) => {
                 return Err(format!("the argument goes with a {full} header"));
@@ -126,14 +125,6 @@ fn named_by(method: &str) -> Option<&'static str> {
         "tasks/get" | "tasks/update" | "tasks/cancel" => "taskId",
         _ => return None,
     })
-}
-
-fn primitive(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
 }
 
 fn differs(header: &str, said: &str, body: &str) -> String {

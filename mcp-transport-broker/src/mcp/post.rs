@@ -2,7 +2,7 @@
 
 use super::head::{Field, Head};
 use super::headers;
-use super::params::{CAPABILITIES_KEY, Params, VERSION_KEY};
+use super::params::{self, CAPABILITIES_KEY, Params, VERSION_KEY};
 use super::refusal::{
     HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, MISSING_CAPABILITY,
     Refusal, UNSUPPORTED_VERSION,
@@ -122,10 +122,8 @@ fn is_of_a_session(head: &Head<'_>) -> bool {
 
 fn initialize(head: &Head<'_>, message: &Message) -> Result<Post<'static>, Refusal> {
     let id = message.id();
-    let params = message
-        .params()
-        .and_then(|params| serde_json::from_str::<Initialize>(params).ok());
-    let Some(Initialize { protocol_version }) = params else {
+    let params = message.params().unwrap_or_default();
+    let Some(protocol_version) = params::text_of(params, "protocolVersion") else {
         let text = "initialize names no protocolVersion";
         return Err(Refusal::new(400, id, INVALID_PARAMS, text));
     };
@@ -141,7 +139,7 @@ fn initialize(head: &Head<'_>, message: &Message) -> Result<Post<'static>, Refus
         return Err(Refusal::session_missing(id));
     }
     Ok(Post::Initialize {
-        version: protocol_version,
+        version: protocol_version.into_owned(),
     })
 }
 
@@ -173,6 +171,10 @@ fn modern_request(
     tools: &ToolHeaders,
 ) -> Result<Post<'static>, Refusal> {
     let id = message.id();
+    if let Some(twice) = params.twice {
+        let text = format!("{twice} stands in the request's params twice; say it once");
+        return Err(Refusal::new(400, id, INVALID_PARAMS, &text));
+    }
     let version = match &params.version {
         Some(version) if params.capabilities => version.as_ref(),
         _ => return Err(meta_missing(id, params)),
@@ -234,12 +236,6 @@ fn version_unsupported(id: Option<&Id>, requested: &str) -> Refusal {
     };
     let text = format!("requests of version {requested} are not understood here");
     Refusal::with_data(400, id, UNSUPPORTED_VERSION, &text, Some(data))
-}
-
-#[derive(Deserialize)]
-struct Initialize {
-    #[serde(rename = "protocolVersion")]
-    protocol_version: String,
 }
 
 #[derive(Deserialize)]
