@@ -56,6 +56,33 @@ fn a_message_goes_where_it_belongs_else_to_the_get_else_to_the_oldest_that_strea
 }
 
 #[test]
+fn of_what_waits_for_a_get_the_oldest_gives_way_where_there_is_no_room_for_its_bytes() {
+    let mib = |size: usize| {
+        Message::from(format!(
+            r#"{{"jsonrpc":"2.0","method":"n","params":"{}"}}"#,
+            "x".repeat(size << 20)
+        ))
+    };
+    for (said, left) in [
+        (&[9, 9][..], &[9][..]),
+        (&[5, 6, 3, 4], &[6, 3, 4]),
+        (&[1, 20], &[20]),
+        (&[20, 1], &[1]),
+        (&[7, 8], &[7, 8]),
+    ] {
+        let mut streams = Streams::new();
+        let me = client(1);
+        streams.begin(me);
+        for size in said {
+            assert!(matches!(streams.tell(me, None, mib(*size)), Kept::Waits));
+        }
+        let events = streams.get(me, None).events;
+        let sizes = events.iter().map(|event| event.message.len() >> 20);
+        assert_eq!(Vec::from_iter(sizes), left, "of {said:?}");
+    }
+}
+
+#[test]
 fn a_clients_message_never_goes_to_another_client() {
     let mut streams = Streams::new();
     streams.begin(client(1));

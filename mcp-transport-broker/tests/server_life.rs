@@ -172,8 +172,8 @@ async fn nobody_else_can_read_a_catalogue() {
     let items = host.pull().await;
     host.result(&items[0], json!({"tools": []})).await;
     let file = kept(&directory, "tools").await;
-    let mode = std::fs::metadata(file).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    let mode = |path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&directory), mode(&file)), (0o700, 0o600));
     std::fs::remove_dir_all(directory).unwrap();
 }
 

@@ -240,6 +240,11 @@ impl Clients {
         clients.into_iter()
     }
 
+    /// In no order.
+    pub(super) fn each_mut(&mut self) -> impl Iterator<Item = &mut Client> {
+        self.all.values_mut()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.all.len()
     }

@@ -77,7 +77,7 @@ impl Broker {
             call.due = call.due.map(|due| later(due, gap));
             call.handed = call.handed.map(|handed| later(handed, gap));
         }
-        for (_, client) in self.clients.iter_mut() {
+        for client in self.clients.each_mut() {
             client.used = later(client.used, gap);
         }
         if let Some(seat) = &mut self.seat {

@@ -155,6 +155,19 @@ mod tests {
         std::fs::remove_dir_all(folder).unwrap();
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_can_look_into_a_folder_that_was_made_for_a_log() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = std::env::temp_dir().join(format!("broker-ours-{}", std::process::id()));
+        let path = folder.join("state").join("broker.log");
+        drop(Capped::open(&path).unwrap());
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let modes = [&folder, &folder.join("state"), &path].map(|path| mode(path));
+        std::fs::remove_dir_all(folder).unwrap();
+        assert_eq!(modes, [0o700, 0o700, 0o600]);
+    }
+
     #[test]
     fn a_log_that_was_removed_takes_its_empty_folder_along_when_it_is_closed() {
         let folder = std::env::temp_dir().join(format!("broker-closed-{}", std::process::id()));
