@@ -6,6 +6,7 @@
 
 use super::handed::Handed;
 use super::hub::Hub;
+use super::thaw;
 use super::tunnel::Tunnel;
 use crate::broker::{ClientId, Lease};
 use crate::native::{Era, Meet};
@@ -104,6 +105,19 @@ impl State {
     fn stalled(&self) -> Option<Instant> {
         self.blocked.map(|since| since + STALLED)
     }
+
+    /// Every deadline moves.
+    fn slept(&mut self, gap: Duration) {
+        if let Phase::Idle(since) | Phase::Head(since) = &mut self.phase {
+            *since += gap;
+        }
+        if let Some(since) = &mut self.blocked {
+            *since += gap;
+        }
+        if let Some(Waits::Until(at)) = &mut self.waits {
+            *at += gap;
+        }
+    }
 }
 
 impl Conn {
@@ -138,7 +152,7 @@ impl Conn {
     pub(super) fn read(&self) {
         let mut state = self.lock();
         if let Phase::Idle(since) = state.phase {
-            // A few ms early at most, since then a quiet connection has settled.
+            // A few ms early at most, while anybody here is awake: then a quiet connection settles.
             state.phase = Phase::Head(since);
         }
     }
@@ -231,7 +245,11 @@ impl Conn {
     /// What to do now that something is due, or was when the timer was set.
     pub(super) fn check(&self) -> Check {
         let (now, mut state) = (Instant::now(), self.lock());
-        if state.due().is_none_or(|due| due > now) {
+        let Some(due) = state.due().filter(|due| *due <= now) else {
+            return Check::Wait;
+        };
+        if let Some(gap) = thaw::gap(due.into_std(), now.into_std()) {
+            state.slept(gap);
             return Check::Wait;
         }
         if state.stalled().is_some_and(|due| due <= now) {
@@ -324,5 +342,33 @@ impl Drop for End {
 impl fmt::Debug for Conn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Conn").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{Broker, Config};
+    use tokio::time::advance;
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_of_a_connection_is_due_before_what_has_come_in_a_sleep_could_be_read() {
+        let s = Duration::from_secs;
+        let broker = Broker::new(Config::default(), || [0; 16]);
+        let hub = Hub::new(broker, None, None);
+        let fresh = || Conn::new(hub.clone());
+        let (head, body, writer) = (fresh(), fresh(), fresh());
+        body.begins();
+        body.lock().waits = Some(Waits::Until(Instant::now() + s(30)));
+        writer.begins();
+        writer.blocked(true);
+        let late = [(&head, HEAD_TIMEOUT), (&body, s(30)), (&writer, STALLED)];
+        for (conn, limit) in late {
+            advance(limit + s(3_600)).await;
+            assert_eq!(conn.check(), Check::Wait);
+            assert_eq!(conn.due(), Some(Instant::now() + s(1)));
+            advance(s(1)).await;
+            assert_ne!(conn.check(), Check::Wait);
+        }
     }
 }

@@ -53,6 +53,7 @@ mod parked;
 mod relay;
 mod route;
 mod state;
+mod thaw;
 mod tunnel;
 mod upload;
 mod waiting;

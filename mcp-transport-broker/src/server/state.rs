@@ -7,12 +7,12 @@ use super::moving::Unclaimed;
 use super::orphan::Orphan;
 use super::outbox::Outbox;
 use super::parked::Seats;
+use super::thaw;
 use crate::broker::{Broker, ClientId, Handout, Lease, Snapshot, Ticket};
 use crate::mcp::{Kept, StreamId, Streams, ToolHeaders};
 use crate::native::Era;
 use crate::numbers::Table;
 use mcp_transport_core::Message;
-use mcp_transport_core::keepalive::TOLERANCE;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -44,18 +44,16 @@ impl State {
         dues.into_iter().flatten().min()
     }
 
-    /// A timer that is late by seconds tells that nobody here was awake: whatever was due later gets
-    /// that back, before anything is done that sets new deadlines. After a sleep, what has come to a
-    /// socket is often read before the timer fires.
+    /// If nobody here was awake, every deadline moves, before anything is done that sets new ones:
+    /// what has come to a socket may be read before the timer fires, and after.
     pub(super) fn wake(&mut self, now: Instant) {
-        let late = self.armed.map(|armed| now.saturating_duration_since(armed));
-        let Some(late) = late.filter(|late| *late > TOLERANCE) else {
+        let Some(gap) = self.armed.and_then(|armed| thaw::gap(armed, now)) else {
             return;
         };
-        tracing::info!(?late, "nobody here was awake; every budget gets that back");
+        tracing::info!(?gap, "nobody here was awake; every budget gets that back");
         self.armed = Some(now);
-        self.broker.slept(late);
-        self.orphan.slept(late);
+        self.broker.slept(gap);
+        self.orphan.slept(gap);
     }
 
     pub(super) fn answer(&mut self, ticket: Ticket, message: Message) {
@@ -153,8 +151,8 @@ pub(super) fn tool_headers(snapshot: &Snapshot) -> ToolHeaders {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::{Ask, Config};
-    use crate::native::Meet;
+    use crate::broker::{Ask, Attachment, Config};
+    use crate::native::{Attach, Meet};
     use crate::server::conn::Conn;
     use crate::server::hub::{Asked, Form};
     use futures::FutureExt;
@@ -185,36 +183,63 @@ mod tests {
         asked.reader.next().now_or_never().is_some()
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn who_asks_right_after_a_sleep_waits_as_long_as_ever_and_who_asked_before_gets_it_back()
-    {
-        let s = Duration::from_secs;
+    fn hub() -> Arc<Hub> {
         let mut number = 0_u8;
         let random = move || {
             number += 1;
             [number; 16]
         };
-        let hub = Hub::new(Broker::new(Config::default(), random), None, None);
+        Hub::new(Broker::new(Config::default(), random), None, None)
+    }
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_right_after_a_sleep_waits_as_long_as_ever_and_who_asked_before_gets_it_back()
+    {
+        let hub = hub();
         // No task: after the sleep others come first.
         let mut time = std::pin::pin!(hub.clone().keep_time());
-        let mut passes = async |time_passed| {
-            advance(time_passed).await;
+        let mut passes = async |gap| {
+            advance(gap).await;
             assert!(time.as_mut().now_or_never().is_none());
         };
         let mut before = ask(&hub, Ask::default().budget(s(90)));
         passes(s(0)).await;
         advance(s(8 * 3_600)).await;
         let mut after = ask(&hub, Ask::default().budget(s(50)));
-        passes(s(1)).await;
-        assert!(!is_answered(&mut before));
-        // Until its timer was late, the clock may as well have run.
-        passes(s(28)).await;
+        passes(s(0)).await;
+        // Until its timer was late, after 60 s, the clock may as well have run.
+        passes(s(30)).await;
         assert!(!is_answered(&mut before));
         passes(s(2)).await;
         assert!(is_answered(&mut before));
-        passes(s(18)).await;
+        passes(s(17)).await;
         assert!(!is_answered(&mut after));
         passes(s(2)).await;
         assert!(is_answered(&mut after));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_whose_ping_came_while_the_broker_was_stopped_keeps_its_lease() {
+        let hub = hub();
+        let mut time = std::pin::pin!(hub.clone().keep_time());
+        let attach = r#"{"protocol":1,"host":{"name":"game","instance":"a"}}"#;
+        let attach: Attach = serde_json::from_str(attach).unwrap();
+        let lease = hub.attach(Attachment::from(attach), None).unwrap().name;
+        let mut passes = async |gap| {
+            advance(gap).await;
+            assert!(time.as_mut().now_or_never().is_none());
+        };
+        passes(s(0)).await;
+        // The timer comes first, and then the ping that waited in the socket.
+        passes(s(3_600)).await;
+        assert!(hub.lease(&lease).is_ok());
+        for _ in 0..3 {
+            passes(s(4)).await;
+        }
+        assert!(hub.lease(&lease).is_err(), "this was silence");
     }
 }

@@ -1,0 +1,15 @@
+//! What deadlines get back when nobody here was awake for a while. Pure.
+
+use mcp_transport_core::keepalive::TOLERANCE;
+use std::time::{Duration, Instant};
+
+/// In which what has come meanwhile is read: a timer may fire before anybody has looked at a socket.
+/// A process that was stopped and goes on does so on Linux.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// By how much every deadline moves, if a timer was set for `due` and it is `now`: `None`, unless that
+/// is so late that nobody can have been awake.
+pub(super) fn gap(due: Instant, now: Instant) -> Option<Duration> {
+    let late = now.saturating_duration_since(due);
+    (late > TOLERANCE).then(|| late + GRACE)
+}
