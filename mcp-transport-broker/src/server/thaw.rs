@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 /// A process that was stopped and goes on does so on Linux.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// By how much every deadline moves, if a timer was set for `due` and it is `now`: `None`, unless that
-/// is so late that nobody can have been awake.
+/// By how much every deadline moves when a timer that was set for `due` comes `now`; `None`, unless
+/// that is so late that nobody can have been awake.
 pub(super) fn gap(due: Instant, now: Instant) -> Option<Duration> {
     let late = now.saturating_duration_since(due);
     (late > TOLERANCE).then(|| late + GRACE)
