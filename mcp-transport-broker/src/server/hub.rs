@@ -409,7 +409,8 @@ impl Hub {
             }
             // What the clock counted, `touch` gives back.
             if let Some(gap) = watch.observe(clock(), SystemTime::now(), None) {
-                tracing::info!(length = ?gap.length, "the machine slept, and the budgets' clock with it");
+                let length = gap.length;
+                tracing::info!(?length, "the machine slept, and the budgets' clock with it");
             }
         }
     }
