@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_host_whose_ping_came_while_the_broker_was_stopped_keeps_its_lease() {
+    async fn a_host_that_slept_as_long_as_the_broker_keeps_its_lease() {
         let hub = hub();
         let mut time = std::pin::pin!(hub.clone().keep_time());
         let attach = r#"{"protocol":1,"host":{"name":"game","instance":"a"}}"#;
@@ -234,7 +234,7 @@ mod tests {
             assert!(time.as_mut().now_or_never().is_none());
         };
         passes(s(0)).await;
-        // The timer comes first, and then the ping that waited in the socket.
+        // The timer comes first, and then the host's ping.
         passes(s(3_600)).await;
         assert!(hub.lease(&lease).is_ok());
         for _ in 0..3 {

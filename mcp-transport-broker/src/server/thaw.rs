@@ -3,8 +3,8 @@
 use mcp_transport_core::keepalive::TOLERANCE;
 use std::time::{Duration, Instant};
 
-/// In which what has come meanwhile is read: a timer may fire before anybody has looked at a
-/// socket. On Linux it does where a process was stopped and goes on.
+/// In which whoever slept as well says that it is there, and what has come meanwhile is read: a
+/// timer may fire before anybody has looked at a socket.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// By how much every deadline moves when a timer that was set for `due` comes `now`; `None`, unless
