@@ -139,3 +139,26 @@ async fn text_that_is_written_is_not_written_again_when_the_server_goes_before_t
     assert_eq!(answer.value["cause"], "partly_written", "{answer:?}");
     assert_eq!(answer.value["retryable"], false, "{answer:?}");
 }
+
+#[tokio::test]
+async fn all_commands_of_a_call_go_to_one_editor_though_another_one_comes_meanwhile() {
+    let server = Server::start(Budget::default());
+    let away = Options::default().away(Duration::from_millis(100));
+    let editor = server.editor(away).await;
+    let client = server.client().await;
+    let created = json!({"path": PATH, "contents": FOO});
+    succeed(&client, "create_script", created).await;
+    // It has the call, and has not answered the first command of it.
+    editor.freeze(true);
+    let args = json!({"name": "Foo", "path": PATH, "edits": [{"op": "append", "text": "// z"}]});
+    let other = async {
+        server.until(|one| one.running.is_some()).await;
+        let other = Options::default().project("Other", "/projects/Other");
+        let other = server.editor(other).await;
+        editor.freeze(false);
+        other
+    };
+    let (_, other) = tokio::join!(succeed(&client, "script_apply_edits", args), other);
+    assert_eq!((edits(&editor), edits(&other)), (1, 0));
+    server.stop().await;
+}

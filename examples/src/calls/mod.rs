@@ -221,6 +221,17 @@ impl Calls {
         selector: Option<&str>,
         call: &Call,
     ) -> Result<Reply, Ending> {
+        let (reply, _) = self.run_somewhere(caller, selector, call).await?;
+        Ok(reply)
+    }
+
+    /// The same, and the hash of the editor that was chosen: what belongs to this call goes there, too, whoever comes or quits.
+    pub(crate) async fn run_somewhere(
+        &self,
+        caller: &Caller,
+        selector: Option<&str>,
+        call: &Call,
+    ) -> Result<(Reply, String), Ending> {
         let _under_way = self.under_way.token();
         if self.stopping.is_cancelled() {
             return Err(diagnose::shutting_down(None));
@@ -231,7 +242,7 @@ impl Calls {
         if let Err(ending) = &ended {
             self.keep(caller, ending);
         }
-        ended
+        ended.map(|reply| (reply, hash))
     }
 
     /// Returns once no more calls are taken.

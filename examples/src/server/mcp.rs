@@ -160,12 +160,12 @@ impl UnityMcp {
         loop {
             match logic.step(answered.take().as_ref()) {
                 Step::Ask(call) => {
-                    match self.calls.run(caller, selector.as_deref(), &call).await {
-                        Ok(reply) => answered = Some(reply),
+                    let asked = self.calls.run_somewhere(caller, selector.as_deref(), &call);
+                    match asked.await {
+                        Ok((reply, editor)) => {
+                            (answered, selector) = (Some(reply), Some(editor));
+                        }
                         Err(ending) => return answer::ending(&logic.unanswered(ending)),
-                    }
-                    if let Ok(editor) = self.calls.choose(selector.as_deref()) {
-                        selector = Some(editor.hash);
                     }
                 }
                 Step::Wait(pause) => {
