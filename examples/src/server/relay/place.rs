@@ -336,15 +336,15 @@ impl Place {
         match Behind::find(*port, budget, origins).await {
             Ok(Some(behind)) => {
                 let server = Whole::start(&self.options, Taken::either(0)?, Some(behind))?;
+                // Before it is known whether it is chosen: if it is, calls that the broker held come at once.
+                if inner.owner.is_some() {
+                    self.expect_back(inner, &server);
+                }
                 let candidate = Candidate(Some(server));
                 if let Some(broker) = beaten(*port).await {
                     return Ok(Some(self.relay(inner, HOSTS[0], broker, false)));
                 }
-                let server = candidate.chosen();
-                if inner.owner.is_some() {
-                    self.expect_back(inner, &server);
-                }
-                Ok(Some(installed(inner, server)))
+                Ok(Some(installed(inner, candidate.chosen())))
             }
             Ok(None) => Ok(None),
             // Somebody has the port who is no broker: then we see who.
