@@ -7,7 +7,7 @@
 )]
 
 use examples::calls::target::{NoTarget, choose};
-use examples::calls::{Budget, Caller, Calls, Port, Progress, diagnose, expected};
+use examples::calls::{Budget, Caller, Calls, Port, Progress, SETTLING, diagnose, expected};
 use examples::catalogue::Call;
 use examples::hub::{Config, Hub, Instance, Listed, Said, Standing, State};
 use mcp_transport_core::loopback::{FamilyState, Health};
@@ -281,6 +281,18 @@ async fn after_a_takeover_the_default_editor_need_not_wait_for_the_others() {
     assert_eq!(calls.choose(Some("A")).unwrap().hash, "a");
     let calls = calls.fallback(Some("A"));
     assert_eq!(calls.choose(None).unwrap().hash, "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_owner_is_also_told_of_editors_that_are_not_back_from_the_last_takeover() {
+    let editors = Editors::new().with("A", "a", None).instances();
+    let calls = calls(Budget::default());
+    let both = ["A@a".to_owned(), "B@b".to_owned()];
+    calls.expect_back(both.to_vec(), now());
+    assert_eq!(calls.expected(&editors), both);
+    // One that calls here wait for no longer is not waited for there either.
+    tokio::time::advance(SETTLING).await;
+    assert_eq!(calls.expected(&editors), both[..1]);
 }
 
 fn now() -> Instant {

@@ -131,9 +131,14 @@ impl Calls {
         target::choose(now(), &here, Some(fallback)).ok()
     }
 
-    /// Of these editors, those that would come back to whoever has the port next.
+    /// Those that would come back to whoever has the port next: of these editors, and of the ones that we
+    /// [expect](Self::expect_back) ourselves.
     pub fn expected(&self, instances: &[Instance]) -> Vec<String> {
-        expected(now(), instances)
+        let missing = self.missing(instances).map(|(missing, _)| missing);
+        let mut all = expected(now(), instances);
+        all.extend(missing.unwrap_or_default());
+        all.truncate(MAX_EXPECTED);
+        all
     }
 
     /// A former owner of the port had these editors, by their ids, when it was last `seen`: for 5 s calls wait for those of them
