@@ -16,9 +16,9 @@
 //!   others relay to than to end them, too; they want a server, and would take it at once either way.
 //! - An owner whose socket died shuts it down before it binds another, since a dead one that others hold would keep the port.
 //!
-//! Who may have them: the relay makes the Unix-domain socket, under a random name in the folder that only its user can enter,
-//! and names it when it dials; both ends ask the system whose the other one is. It is gone once the sockets have come. A broker
-//! has a port of its own, and passes nothing on.
+//! Who may have them: the relay makes the Unix-domain socket, under a random name in the folder to which only its user can
+//! write, and names it when it dials; both ends ask the system whose the other one is. It is gone once the sockets have come. A
+//! broker has a port of its own, and passes nothing on.
 //!
 //! Windows can hand a socket to another process, but not by safe Rust; there the port is bound anew, and a plugin that dials in
 //! between comes a second later.
