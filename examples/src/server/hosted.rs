@@ -7,6 +7,7 @@ use crate::calls::Calls;
 use crate::hub::{Config, Hub};
 use mcp_transport_core::loopback::Loopback;
 use std::io::{self, Write};
+use std::net::IpAddr;
 
 /// Where users are served, and who knows them.
 #[derive(Clone, Debug)]
@@ -49,17 +50,18 @@ pub(super) async fn run(
         service,
         hosts,
     } = hosted;
-    let no_place = |error: io::Error| {
-        let holder =
-            port_holder(options.port).map_or_else(String::new, |it| format!("; {it} has the port"));
+    let no_place = |error: io::Error, wanted: &[IpAddr]| {
+        let holder = port_holder(options.port, wanted);
+        let holder = holder.map_or_else(String::new, |it| format!("; {it} has the port"));
         let text = format!(
             "cannot listen on {host}, port {}: {error}{holder}",
             options.port
         );
         io::Error::new(error.kind(), text)
     };
-    let listener = Loopback::bind_with(Public::of(&host).map_err(no_place)?, options.port)
-        .map_err(no_place)?;
+    let public = Public::of(&host).map_err(|error| no_place(error, &[]))?;
+    let listener = Loopback::bind_with(public, options.port)
+        .map_err(|error| no_place(error, &public.addresses()))?;
     let port = listener.local_port();
     let keys = Keys::new(service)?;
     let (budget, docs) = (options.budget, options.docs);

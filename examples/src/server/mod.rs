@@ -31,7 +31,7 @@ mod whole;
 
 pub use health::report as health_report;
 pub use hosted::Hosted;
-pub use http::{Front, Http, Started, bind, port_holder};
+pub use http::{Front, Http, LOOPBACK, Started, bind, port_holder};
 pub use mcp::UnityMcp;
 pub use pidfile::PidFile;
 pub use run::{Options, run};

@@ -5,7 +5,7 @@ use super::behind::{self, Behind};
 use super::estate::Taken;
 use super::flags::Editors;
 use super::hosted::{self, Hosted};
-use super::http::port_holder;
+use super::http::{LOOPBACK, port_holder};
 use super::relay;
 use super::whole::Whole;
 use crate::calls::Budget;
@@ -15,6 +15,7 @@ use crate::sim;
 use mcp_transport_core::guard::Origin;
 use mcp_transport_core::loopback::FamilyState;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// What the server is to do.
@@ -129,11 +130,12 @@ fn is_connected(editor: &Instance) -> bool {
 }
 
 pub(super) fn warn_of_foreign_port(port: u16, health: &mcp_transport_core::loopback::Health) {
-    for (address, family) in [("127.0.0.1", &health.v4), ("[::1]", &health.v6)] {
+    for (ip, family) in LOOPBACK.into_iter().zip([&health.v4, &health.v6]) {
         if family.state == FamilyState::PortTaken {
-            let holder = port_holder(port).unwrap_or_else(|| "another program".to_owned());
+            let address = SocketAddr::new(ip, port);
+            let holder = port_holder(port, &[ip]).unwrap_or_else(|| "another program".to_owned());
             tracing::error!(
-                "{address}:{port} is held by {holder}, so whoever dials that address reaches it and not this server; it is tried again until it is free"
+                "{address} is held by {holder}, so whoever dials that address reaches it and not this server; it is tried again until it is free"
             );
         }
     }

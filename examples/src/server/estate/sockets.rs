@@ -1,7 +1,7 @@
 //! The port's listening sockets, bound or inherited.
 
 use super::Estate;
-use crate::server::http::port_holder;
+use crate::server::http::{LOOPBACK, port_holder};
 use mcp_transport_core::loopback::{Bind, Loopback, Tcp};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -20,7 +20,7 @@ impl Taken {
     /// If neither can be had. The text names who holds it, where the operating system tells.
     pub(in crate::server) fn either(port: u16) -> io::Result<Self> {
         Self::bind(First::Either, Vec::new(), Estate::default(), port).map_err(|error| {
-            match port_holder(port) {
+            match port_holder(port, &LOOPBACK) {
                 Some(holder) => {
                     let text = format!(
                         "port {port} is held by {holder}: end that program, or choose another port with --http-url (and set the same URL in Unity's MCP window)"

@@ -13,7 +13,7 @@ pub(super) mod reply;
 mod tenant;
 
 pub use front::Front;
-pub use port::{bind, port_holder};
+pub use port::{LOOPBACK, bind, port_holder};
 pub(super) use tenant::Tenant;
 
 use super::health;

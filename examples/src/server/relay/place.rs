@@ -12,7 +12,7 @@ use crate::calls::Calls;
 use crate::calls::diagnose::Fault;
 use crate::server::behind::{self, Behind};
 use crate::server::estate::{Answered, Door, Heir, Next, Taken, next};
-use crate::server::http::port_holder;
+use crate::server::http::{LOOPBACK, port_holder};
 use crate::server::run::Options;
 use crate::server::whole::Whole;
 use futures::{SinkExt, StreamExt};
@@ -313,7 +313,7 @@ impl Place {
         match decide(port, asked, None, VERSION) {
             // Only its text needs the system's word for who it is, which takes a while.
             Step::Half(_) | Step::Apart(_) => {
-                let holder = spawn_blocking(move || port_holder(port)).await;
+                let holder = spawn_blocking(move || port_holder(port, &LOOPBACK[..1])).await;
                 decide(port, asked, holder.ok().flatten().as_deref(), VERSION)
             }
             step => step,

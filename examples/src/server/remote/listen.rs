@@ -28,6 +28,11 @@ impl Public {
             v6: first(SocketAddr::is_ipv6),
         })
     }
+
+    /// The addresses that are bound.
+    pub fn addresses(self) -> Vec<IpAddr> {
+        self.v4.into_iter().chain(self.v6).collect()
+    }
 }
 
 impl Bind for Public {
