@@ -173,7 +173,10 @@ pub fn conclude() {
             Some(Goal::AtLeast(goal)) => format!("at least {goal}"),
             Some(Goal::AtMost(goal)) => format!("at most {goal}"),
             Some(Goal::None) => String::new(),
-            None => "(before)".to_owned(),
+            // Of a run before this one; of `cargo bench`, an executable before this one.
+            None => entry["goal"]
+                .as_f64()
+                .map_or_else(String::new, |goal| format!("goal {goal}")),
         };
         let missed = now.is_some_and(|(_, ratio, goal)| !goal.is_met(*ratio));
         let verdict = if missed { "missed" } else { "" };

@@ -80,6 +80,22 @@ impl Outgoing {
         self.tail.open()
     }
 
+    /// Drops so many bytes of what goes first; says how many more are to go.
+    #[inline(never)]
+    fn drop_pieces(&mut self, mut count: usize) -> usize {
+        while let Some(piece) = self.pieces.front_mut() {
+            if count < piece.len() {
+                piece.advance(count);
+                self.before -= count;
+                return 0;
+            }
+            count -= piece.len();
+            self.before -= piece.len();
+            self.pieces.pop_front();
+        }
+        count
+    }
+
     fn push(&mut self, piece: Bytes) {
         self.before += piece.len();
         self.pieces.push_back(piece);
@@ -98,19 +114,14 @@ impl Buf for Outgoing {
         }
     }
 
-    fn advance(&mut self, mut count: usize) {
+    fn advance(&mut self, count: usize) {
         assert!(count <= self.remaining(), "more than there is");
-        while let Some(piece) = self.pieces.front_mut() {
-            if count < piece.len() {
-                piece.advance(count);
-                self.before -= count;
-                return;
-            }
-            count -= piece.len();
-            self.before -= piece.len();
-            self.pieces.pop_front();
-        }
-        self.tail.advance(count);
+        let rest = if self.before == 0 {
+            count
+        } else {
+            self.drop_pieces(count)
+        };
+        self.tail.advance(rest);
     }
 
     fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
