@@ -297,6 +297,33 @@ async fn a_peer_that_stays_after_a_malformed_frame_delays_the_news_for_one_secon
     assert_eq!(start.elapsed(), Duration::from_secs(1));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_close_ends_though_the_reader_goes_meanwhile() {
+    let (ours, _silent) = raw(WsConfig::new()).await;
+    let (mut sink, mut stream) = ours.split();
+    let closing = tokio::spawn(async move { sink.close().await });
+    tokio::task::yield_now().await;
+    let reader = tokio::spawn(async move { stream.next().await.is_none() });
+    tokio::task::yield_now().await;
+    reader.abort();
+    let closed = tokio::time::timeout(Duration::from_secs(2), closing).await;
+    closed.expect("the close hangs").unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_sees_the_end_though_the_close_is_dropped_meanwhile() {
+    // Nor does the keep-alive's timer wake it.
+    let (ours, _silent) = raw(WsConfig::new().keep_alive(None)).await;
+    let (mut sink, mut stream) = ours.split();
+    let reader = tokio::spawn(async move { stream.next().await.is_none() });
+    tokio::task::yield_now().await;
+    let closing = tokio::spawn(async move { sink.close().await });
+    tokio::task::yield_now().await;
+    closing.abort();
+    let read = tokio::time::timeout(Duration::from_secs(2), reader).await;
+    assert!(read.expect("the reader hangs").unwrap());
+}
+
 #[tokio::test]
 async fn both_may_close_at_once() {
     let (left, right) = pair(1024, WsConfig::new()).await;

@@ -10,7 +10,8 @@ use crate::pulse::Beat;
 use futures::{SinkExt as _, StreamExt as _};
 use mcp_transport_core::{Error, ErrorKind, Message};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 use tokio_tungstenite::tungstenite::error::Error as WsError;
@@ -235,5 +236,24 @@ impl WsTransport {
     /// Tells the peer that no more bytes come. Once, and best effort: dropping the transport tells it, too.
     pub(super) fn shut_down(&mut self, cx: &mut Context<'_>) {
         let _ = Pin::new(self.socket.get_mut()).poll_shutdown(cx);
+    }
+}
+
+/// Wakes the two halves. During a goodbye both wait for the same bytes and the same timer, which keep one waker: that of
+/// the half that polled last, and this one may be gone the next moment.
+pub(super) fn both(reader: &Option<Waker>, writer: &Option<Waker>) -> Waker {
+    let wakers = [reader, writer].map(Option::clone);
+    Waker::from(Arc::new(Both(wakers)))
+}
+
+struct Both([Option<Waker>; 2]);
+
+impl Wake for Both {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.iter().flatten().for_each(Waker::wake_by_ref);
     }
 }

@@ -216,6 +216,9 @@ impl Stream for WsTransport {
                     }
                 },
                 Phase::Closing { grace, .. } => {
+                    keep(&mut this.reader, cx);
+                    let both = life::both(&this.reader, &this.writer);
+                    let cx = &mut Context::from_waker(&both);
                     if grace.as_mut().poll(cx).is_ready() {
                         this.end(End::Ours {
                             acknowledged: false,
@@ -228,13 +231,13 @@ impl Stream for WsTransport {
                                 return Poll::Ready(Some(Ok(message)));
                             }
                         }
-                        Poll::Pending => {
-                            keep(&mut this.reader, cx);
-                            return Poll::Pending;
-                        }
+                        Poll::Pending => return Poll::Pending,
                     }
                 }
                 Phase::Ending { .. } => {
+                    keep(&mut this.reader, cx);
+                    let both = life::both(&this.reader, &this.writer);
+                    let cx = &mut Context::from_waker(&both);
                     ready!(this.poll_ending(cx));
                     let Phase::Ending { error, .. } = &this.phase else {
                         continue;
@@ -289,10 +292,10 @@ impl Sink<Message> for WsTransport {
         if let Phase::Open = this.phase {
             this.begin_close();
         }
-        if this.poll_closing(cx).is_pending() {
-            keep(&mut this.writer, cx);
-            return Poll::Pending;
-        }
+        keep(&mut this.writer, cx);
+        let both = life::both(&this.reader, &this.writer);
+        let cx = &mut Context::from_waker(&both);
+        ready!(this.poll_closing(cx));
         this.shut_down(cx);
         Poll::Ready(Ok(()))
     }
