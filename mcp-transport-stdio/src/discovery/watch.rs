@@ -124,9 +124,11 @@ impl Watch {
             known: None,
             call: Box::new(hook),
         };
+        // Locked first: news between the look and the push would be told to nobody.
+        let mut hooks = self.hooks.lock();
         // What is there already is no news.
         hook.known = self.projects.borrow().select(hint).ok().cloned();
-        self.hooks.lock().push(hook);
+        hooks.push(hook);
     }
 }
 
