@@ -255,6 +255,35 @@ fn readers_never_see_a_part_of_what_we_write() {
     });
 }
 
+#[test]
+fn several_who_write_the_same_file_at_once_do_not_disturb_each_other() {
+    let scratch = Scratch::new();
+    std::thread::scope(|scope| {
+        for port in [6400, 6401] {
+            let file = PortFile::new(port, format!("/p/{port}/Assets"), SystemTime::now());
+            let directory = &scratch.0;
+            scope.spawn(move || {
+                for _ in 0..300 {
+                    file.publish(directory).unwrap();
+                }
+            });
+        }
+    });
+    let shared = fs::read(scratch.0.join("unity-mcp-port.json")).unwrap();
+    assert!(PortFile::read(&shared).is_some());
+    assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 3);
+}
+
+#[test]
+fn a_directory_that_was_removed_is_made_again_by_the_next_update() {
+    let scratch = Scratch::new();
+    let status = Status::new(6400, GAME);
+    let mut file = StatusFile::publish(&scratch.0, &status).unwrap();
+    fs::remove_dir_all(&scratch.0).unwrap();
+    file.update(&status).unwrap();
+    assert_eq!(scratch.discovery().scan().len(), 1);
+}
+
 #[cfg(unix)]
 #[test]
 fn what_is_no_file_is_passed_over() {

@@ -10,6 +10,7 @@ use mcp_transport_core::Error;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
@@ -37,7 +38,6 @@ impl StatusFile {
     /// What the file system says, with the path.
     pub fn publish(directory: &Path, status: &Status) -> Result<Self, Error> {
         let path = directory.join(file_name(&status.key()));
-        fs::create_dir_all(directory).map_err(|error| at(directory, error))?;
         let mut file = Self {
             path,
             written: Vec::new(),
@@ -46,7 +46,8 @@ impl StatusFile {
         Ok(file)
     }
 
-    /// Writes it again, with the present time. The project stays the one it was published for.
+    /// Writes it again, with the present time; a directory that was removed is made again. The project stays the one it was
+    /// published for.
     ///
     /// # Errors
     /// As [`publish`](Self::publish); the former content stays.
@@ -175,7 +176,6 @@ impl PortFile {
     /// # }
     /// ```
     pub fn publish(&self, directory: &Path) -> Result<(), Error> {
-        fs::create_dir_all(directory).map_err(|error| at(directory, error))?;
         let bytes = serde_json::to_vec_pretty(self).expect("text and numbers always serialise");
         let keyed = format!("unity-mcp-port-{}.json", self.key());
         for name in [keyed.as_str(), "unity-mcp-port.json"] {
@@ -186,9 +186,23 @@ impl PortFile {
     }
 }
 
-/// Writes beside it and renames, so that nobody reads a part. Only we may read it where the system knows such.
+/// Makes the directory, too, if there is none.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension(format!("{}.tmp", std::process::id()));
+    match (replace_in_directory(path, bytes), path.parent()) {
+        (Err(error), Some(directory)) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(directory)?;
+            replace_in_directory(path, bytes)
+        }
+        (done, _) => done,
+    }
+}
+
+/// Writes beside it and renames, so that nobody reads a part. Only we may read it where the system knows such.
+fn replace_in_directory(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // Each write has a name of its own: several of one process may write the same file at once.
+    static WRITES: AtomicU64 = AtomicU64::new(0);
+    let write = WRITES.fetch_add(1, Ordering::Relaxed);
+    let beside = path.with_extension(format!("{}-{write}.tmp", std::process::id()));
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
