@@ -9,7 +9,7 @@
 mod common;
 
 use common::{accepted, dialled, pair, raw};
-use futures::{SinkExt, StreamExt};
+use futures::{FutureExt, SinkExt, StreamExt};
 use mcp_transport_core::{Connector, Error, ErrorKind, Eviction, EvictionReason, Message};
 use mcp_transport_ws::{WsConfig, WsConnector, WsTransport};
 use std::time::Duration;
@@ -322,6 +322,40 @@ async fn a_reader_sees_the_end_though_the_close_is_dropped_meanwhile() {
     closing.abort();
     let read = tokio::time::timeout(Duration::from_secs(2), reader).await;
     assert!(read.expect("the reader hangs").unwrap());
+}
+
+#[tokio::test]
+async fn a_close_hears_a_peer_out_that_is_in_the_middle_of_too_large_a_message() {
+    let (mut ours, mut wire) = raw(WsConfig::new().max_message(1024)).await;
+    // More than the pipe holds.
+    let size = 100_000_usize;
+    let mut frame = vec![0x81, 0xff];
+    frame.extend_from_slice(&(size as u64).to_be_bytes());
+    frame.resize(frame.len() + 4 + size, 0);
+    let (head, rest) = frame.split_at(14);
+    wire.write_all(head).await.unwrap();
+    assert!(
+        ours.next().now_or_never().is_none(),
+        "it waits for the peer"
+    );
+    let refused = ours.feed(Message::from("{}")).await.unwrap_err();
+    assert!(matches!(refused.kind(), ErrorKind::TooLarge { .. }));
+    let (closed, told) = tokio::join!(
+        async {
+            let closed = SinkExt::close(&mut ours).await;
+            drop(ours);
+            closed
+        },
+        async {
+            wire.write_all(rest).await.expect("nobody listens any more");
+            let mut head = [0; 4];
+            wire.read_exact(&mut head).await.unwrap();
+            drop(wire);
+            u16::from_be_bytes([head[2], head[3]])
+        }
+    );
+    closed.unwrap();
+    assert_eq!(told, 1009);
 }
 
 #[tokio::test]

@@ -296,6 +296,8 @@ impl Sink<Message> for WsTransport {
         let both = life::both(&this.reader, &this.writer);
         let cx = &mut Context::from_waker(&both);
         ready!(this.poll_closing(cx));
+        // Another end than ours, of which the peer may not have heard yet.
+        ready!(this.poll_ending(cx));
         this.shut_down(cx);
         Poll::Ready(Ok(()))
     }
