@@ -154,6 +154,23 @@ async fn a_project_that_is_back_wakes_and_one_that_reloads_does_not() {
 }
 
 #[tokio::test]
+async fn a_hook_that_panics_keeps_nobody_from_hearing_of_changes() {
+    let scratch = Scratch::new();
+    let watch = scratch.discovery().watch().unwrap();
+    let (called, mut calls) = mpsc::unbounded_channel();
+    watch.on_ready(None, || panic!("on purpose"));
+    watch.on_ready(None, move || called.send(()).unwrap());
+    let mut projects = watch.projects();
+    let mut file = StatusFile::publish(&scratch.0, &Status::new(6400, GAME)).unwrap();
+    for port in [6401, 6402] {
+        let call = tokio::time::timeout(Duration::from_secs(10), calls.recv());
+        call.await.expect("the other hook was not called").unwrap();
+        file.update(&Status::new(port, GAME)).unwrap();
+        until(&mut projects, |p| p.port_of(None).is_ok_and(|p| p == port)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_link_finds_its_host_when_the_file_appears_and_again_when_the_port_moves() {
     let scratch = Scratch::new();
     let watch = scratch.discovery().watch().unwrap();

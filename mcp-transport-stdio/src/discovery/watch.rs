@@ -13,6 +13,7 @@ use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::fs::{self, DirEntry, Metadata};
 use std::io::Read as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -117,7 +118,8 @@ impl Watch {
     }
 
     /// Calls `hook` whenever the project of this hint has changed and can be dialled: it appeared, its port moved, it is
-    /// back from a reload. A [`Wake`](mcp_transport_core::dial::Wake) fits in: `move || wake.wake()`. It must not block.
+    /// back from a reload. A [`Wake`](mcp_transport_core::dial::Wake) fits in: `move || wake.wake()`. It must not block. One
+    /// that panics is logged, and called again the next time.
     pub fn on_ready(&self, hint: Option<&str>, hook: impl FnMut() + Send + 'static) {
         let mut hook = Hook {
             hint: hint.map(str::to_owned),
@@ -141,6 +143,18 @@ struct Hook {
     call: Box<dyn FnMut() + Send>,
 }
 
+impl Hook {
+    /// Whoever else follows the files shall not pay for a panic.
+    fn call(&mut self) {
+        if catch_unwind(AssertUnwindSafe(&mut self.call)).is_err() {
+            tracing::warn!(
+                hint = self.hint,
+                "a hook panicked; it is called again when its project changes"
+            );
+        }
+    }
+}
+
 impl Hooks {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Hook>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -156,7 +170,7 @@ impl Hooks {
             if changed {
                 hook.known = found.cloned();
                 if found.is_some_and(Project::is_ready) {
-                    (hook.call)();
+                    hook.call();
                 }
             }
         }
