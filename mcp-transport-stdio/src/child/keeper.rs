@@ -4,12 +4,13 @@
     reason = "a shell: it owns the child's task"
 )]
 
-use super::Patience;
 use super::group::Group;
 use super::stderr::LastWords;
+use super::{Former, Patience};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::process::Child;
 use tokio::sync::oneshot;
@@ -26,10 +27,14 @@ pub(super) struct Exit {
     last_words: Option<String>,
 }
 
+/// While it is there, the child is wanted.
+pub(super) type Serving = oneshot::Sender<()>;
+
 /// Ends the child when asked to, or when dropped.
 #[derive(Debug)]
 pub(super) struct Keeper {
-    ask: Option<oneshot::Sender<()>>,
+    /// The only strong reference: others look whether it is there.
+    serving: Option<Arc<Serving>>,
     gone: Gone,
 }
 
@@ -46,7 +51,7 @@ impl Keeper {
         stderr: JoinHandle<LastWords>,
         patience: Patience,
     ) -> Self {
-        let (ask, asked) = oneshot::channel();
+        let (serving, asked) = oneshot::channel();
         let (tell, told) = oneshot::channel();
         tokio::spawn(async move {
             let _ = tell.send(keep(child, group, stderr, patience, asked).await);
@@ -54,14 +59,26 @@ impl Keeper {
         // The task is gone without a word only if the runtime is, and then nobody is told anything.
         let gone = told.map(|exit| exit.unwrap_or_else(|_| Exit::new("the runtime has ended")));
         Self {
-            ask: Some(ask),
+            serving: Some(Arc::new(serving)),
             gone: gone.boxed().shared(),
         }
     }
 
     /// Has the child end: politely, and then less so.
     pub(super) fn end(&mut self) {
-        self.ask = None;
+        self.serving = None;
+    }
+
+    /// For whoever starts the next one.
+    pub(super) fn former(&self) -> Former {
+        Former {
+            gone: self.gone(),
+            serving: self
+                .serving
+                .as_ref()
+                .map(Arc::downgrade)
+                .unwrap_or_default(),
+        }
     }
 
     pub(super) fn gone(&self) -> Gone {

@@ -12,7 +12,7 @@ pub use transport::ChildTransport;
 
 use crate::stdio::MAX_MESSAGE;
 use group::Group;
-use keeper::{Gone, Keeper};
+use keeper::{Gone, Keeper, Serving};
 use mcp_transport_core::codec::{self, Lines};
 use mcp_transport_core::{Connector, Error, ErrorKind};
 use pipes::Pipes;
@@ -74,7 +74,8 @@ struct Patience {
 /// The child before: two of them at once may fight over a file or a port.
 struct Former {
     gone: Gone,
-    transport: Weak<()>,
+    /// Dead once it was asked to leave.
+    serving: Weak<Serving>,
 }
 
 impl ChildConnector {
@@ -119,10 +120,10 @@ impl ChildConnector {
         self
     }
 
-    /// Waits for a child whose transport was dropped, since it may still be about to leave.
+    /// Waits for a child whose transport was dropped or closed, since it may still be about to leave.
     async fn former_gone(&mut self) {
         if let Some(former) = &self.former {
-            if former.transport.strong_count() == 0 {
+            if former.serving.strong_count() == 0 {
                 former.gone.clone().await;
                 self.former = None;
             }
@@ -143,13 +144,12 @@ impl ChildConnector {
         let label = format!("`{}` (process {pid})", self.name);
         let stderr = stderr::follow(stderr, label.clone());
         let keeper = Keeper::start(child, group, stderr, self.patience);
+        self.former = Some(keeper.former());
         let transport = codec::framed(
             Pipes::new(stdin, stdout),
             Lines::with_limit(self.max_message),
         );
-        let transport = ChildTransport::new(transport, keeper, label, pid);
-        self.former = Some(transport.former());
-        Ok(transport)
+        Ok(ChildTransport::new(transport, keeper, label, pid))
     }
 
     fn not_started(&self, error: io::Error) -> Error {
@@ -190,7 +190,7 @@ impl ChildConnector {
 impl Connector for ChildConnector {
     type Transport = ChildTransport;
 
-    /// Starts the program, once the one before has left, where its transport was dropped.
+    /// Starts the program, once the one before has left, where its transport was dropped, or is being closed.
     ///
     /// # Errors
     /// [`ErrorKind::Unreachable`] where there is no such program, [`ErrorKind::Unauthorized`] where it may not be
@@ -202,7 +202,6 @@ impl Connector for ChildConnector {
     /// # Cancel safety
     /// Dropping the future starts no child.
     async fn connect(&mut self) -> Result<ChildTransport, Error> {
-        self.former_gone().await;
         let group = Group::new().await.map_err(|error| {
             Error::new(ErrorKind::Overloaded { retry_after: None })
                 .context(format!(
@@ -211,6 +210,8 @@ impl Connector for ChildConnector {
                 ))
                 .because(error)
         })?;
+        // Looked at as late as can be: who gives a transport up may close it in a task that runs beside this one.
+        self.former_gone().await;
         self.start(group)
     }
 

@@ -4,7 +4,6 @@
     reason = "a shell: it waits for the last output"
 )]
 
-use super::Former;
 use super::keeper::{Gone, Keeper};
 use super::pipes::Pipes;
 use super::stderr::Allowance;
@@ -14,7 +13,6 @@ use mcp_transport_core::{Defect, Error, ErrorKind, Kind, Message};
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::time::{Sleep, sleep};
@@ -43,8 +41,6 @@ pin_project! {
         noise: Allowance,
         label: String,
         pid: u32,
-        // Whoever looks can see whether this transport was dropped.
-        alive: Arc<()>,
     }
 }
 
@@ -90,14 +86,6 @@ impl ChildTransport {
             noise: Allowance::new(Instant::now()),
             label,
             pid,
-            alive: Arc::default(),
-        }
-    }
-
-    pub(super) fn former(&self) -> Former {
-        Former {
-            gone: self.keeper.gone(),
-            transport: Arc::downgrade(&self.alive),
         }
     }
 

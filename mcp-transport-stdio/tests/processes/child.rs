@@ -216,6 +216,20 @@ async fn a_dropped_transport_ends_its_child_and_the_next_dial_waits_for_that() {
 }
 
 #[tokio::test]
+async fn a_dial_waits_for_a_child_whose_transport_is_being_closed() {
+    let script = "trap '' TERM; echo '{}'; while :; do sleep 0.05; done";
+    let mut connector = ChildConnector::new(sh(script))
+        .exit_timeout(Duration::from_millis(100))
+        .terminate_timeout(Duration::from_millis(100));
+    let mut first = connector.connect().await.unwrap();
+    first.next().await.unwrap().unwrap();
+    assert!(first.close().now_or_never().is_none(), "it takes its time");
+    let second = connector.connect().await.unwrap();
+    assert!(!alive(first.id()), "two at once are two children");
+    drop(second);
+}
+
+#[tokio::test]
 async fn a_dial_that_is_dropped_at_any_point_leaves_no_child() {
     for polls in 0..20 {
         let mut connector =
