@@ -336,6 +336,38 @@ async fn a_command_that_meets_a_ping_waits_for_its_answer() {
     sender.await.unwrap().unwrap();
 }
 
+#[tokio::test]
+async fn a_command_that_was_accepted_is_written_by_a_close() {
+    let (mut link, mut bridge) = open(4096).await;
+    link.feed(Message::from("{}")).await.unwrap();
+    link.close().await.unwrap();
+    assert_eq!(read_frame(&mut bridge).await, b"{}");
+    assert_eq!(bridge.read(&mut [0; 8]).await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_waits_for_one_second_only_to_write_a_command() {
+    let (mut link, mut bridge) = open(4096).await;
+    link.feed(Message::from("{}")).await.unwrap();
+    // The beginning of a frame, of which the rest never comes.
+    bridge.write_all(&[0; 4]).await.unwrap();
+    let start = tokio::time::Instant::now();
+    let error = link.close().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert_eq!(start.elapsed(), Duration::from_secs(1));
+    assert_eq!(bridge.read(&mut [0; 8]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_close_tells_of_a_command_that_was_accepted_and_could_not_be_written() {
+    let (mut link, mut bridge) = open(4096).await;
+    link.feed(Message::from("{}")).await.unwrap();
+    bridge.write_all(&notice().1).await.unwrap();
+    assert_notice(&link.next().await.unwrap().unwrap_err());
+    assert_notice(&link.close().await.unwrap_err());
+    assert_eq!(bridge.read(&mut [0; 8]).await.unwrap(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_no_bridge_is_told_apart_from_a_silent_one() {
     let (ours, mut theirs) = duplex(64);

@@ -72,6 +72,8 @@ pub struct BridgeTransport<IO = TcpStream> {
     phase: Phase,
     /// Accepted, not written yet.
     next: Option<Message>,
+    /// How long a close still waits to write that.
+    patience: Option<Pin<Box<Sleep>>>,
     keep_alive: KeepAlive,
     timer: Pin<Box<Sleep>>,
     wakers: Both,
@@ -131,6 +133,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> BridgeTransport<IO> {
             limit,
             phase: Phase::Idle,
             next: None,
+            patience: None,
             keep_alive,
             timer: Box::pin(sleep(Duration::ZERO)),
             wakers: Both::new(),
@@ -199,6 +202,25 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> BridgeTransport<IO> {
             }
         }
         self.inner.poll_flush_unpin(cx)
+    }
+
+    /// Writes what was accepted before a close, within its patience.
+    fn poll_last_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.next.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(cause) = self.refused() {
+            return Poll::Ready(Err(cause));
+        }
+        let mut written = self.poll_write(cx);
+        if self.next.is_some() && written.is_pending() {
+            let patience = || Box::pin(sleep(LAST_WRITE));
+            let patience = self.patience.get_or_insert_with(patience);
+            ready!(patience.as_mut().poll(cx));
+            written = Poll::Ready(Err(late("no turn for the last command", LAST_WRITE)));
+        }
+        let written = ready!(written);
+        Poll::Ready(self.settle(written))
     }
 
     /// Says what a frame is to us now: an answer for the stream, or none.
@@ -372,11 +394,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Sink<Message> for BridgeTransport<IO> {
         Poll::Ready(this.settle(sent))
     }
 
+    /// Writes a command that was accepted before, and waits 1 s for its turn; `TimedOut` if it does not come.
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let this = &mut *self;
         let waker = this.wakers.sink(cx);
-        this.inner
-            .poll_close_unpin(&mut Context::from_waker(&waker))
+        let cx = &mut Context::from_waker(&waker);
+        let written = ready!(this.poll_last_write(cx));
+        if written.is_err() {
+            // As far as it goes: who failed to write shall not wait for that, too.
+            let _ = this.inner.poll_close_unpin(cx);
+            return Poll::Ready(written);
+        }
+        this.inner.poll_close_unpin(cx)
     }
 }
 
@@ -388,6 +417,9 @@ impl<IO> fmt::Debug for BridgeTransport<IO> {
             .finish_non_exhaustive()
     }
 }
+
+/// How long a close waits until a command that was accepted may be written: a ping may be unanswered.
+const LAST_WRITE: Duration = Duration::from_secs(1);
 
 /// Asks for the seat, and waits for the answer.
 async fn ask<IO>(inner: &mut Framed<IO, ClientCodec>, claim: Claim) -> Result<(), Error>
