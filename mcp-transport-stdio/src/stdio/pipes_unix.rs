@@ -38,9 +38,10 @@ impl Pipes {
         // 0 to 2 are for what others expect there.
         let input = rustix::io::fcntl_dupfd_cloexec(io::stdin().as_fd(), 3)?;
         let output = rustix::io::fcntl_dupfd_cloexec(io::stdout().as_fd(), 3)?;
+        // The output first: a thread that reads would go on after a failure, and eat what a second try should get.
         let pipes = Self {
-            input: Input::open(input)?,
             output: Output::open(output)?,
+            input: Input::open(input)?,
         };
         rustix::stdio::dup2_stdin(null)?;
         rustix::stdio::dup2_stdout(io::stderr().as_fd())?;
