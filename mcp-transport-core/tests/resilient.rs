@@ -519,6 +519,33 @@ async fn a_superseded_link_stands_by_answers_at_once_and_dials_only_when_woken()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_guarded_call_that_was_sent_may_have_taken_effect_however_the_link_ends() {
+    let superseded = Error::evicted(Eviction::new(EvictionReason::Superseded));
+    for end in [Some(superseded), Some(ErrorKind::Unauthorized.into()), None] {
+        let (mut hosts, connector) = Hosts::new();
+        let mut link = Resilient::builder(connector)
+            .replay(|_| Replay::HostGuards)
+            .spawn();
+        link.send(request(1, "tools/call")).await.unwrap();
+        let mut host = hosts.accept().await;
+        host.hear_request("tools/call").await;
+        match end {
+            Some(error) => host.0.abort(error),
+            None => link.handle().close(Duration::ZERO).await,
+        }
+        let answer = hear(&mut link).await;
+        let data = &answer["error"]["data"];
+        assert_eq!(data["outcome"], "unknown");
+        assert_eq!(
+            data["retryable"], false,
+            "no host knows it under another id: {answer}"
+        );
+        let text = answer["error"]["message"].as_str().unwrap();
+        assert!(text.contains("may have taken effect"), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn refused_credentials_are_answered_at_once() {
     let (mut hosts, connector) = Hosts::new();
     hosts.fail([ErrorKind::Unauthorized.into()]);

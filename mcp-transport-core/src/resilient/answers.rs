@@ -26,15 +26,16 @@ pub(super) fn overloaded(id: &Id, full: Full) -> Message {
     Message::failure(Some(id), &error.context(full.to_string()))
 }
 
-/// It cannot be sent, or not again, and waiting would not help. What was `sent` and comes here may
-/// be sent again: the delivery rule has settled the rest.
-pub(super) fn refused(call: &Message, sent: bool, error: &Error) -> Message {
+/// It cannot be sent, or not again, and waiting would not help. What was `sent` and comes here could
+/// have been sent again by us, for the delivery rule has settled the rest; by the client only if it
+/// is `safe`: a host that guards knows a call by its id, and the client's next has another.
+pub(super) fn refused(call: &Message, sent: bool, safe: bool, error: &Error) -> Message {
     let mut ending = Ending::from(error);
     if sent {
         let name = call.in_words();
-        let advice = advice(Outcome::Unknown, true);
+        let advice = advice(Outcome::Unknown, safe);
         let text = format!("{name} was sent, and no answer came: {error}. {advice}");
-        ending = Ending::new(Outcome::Unknown, error.kind().cause(), text).retryable(true);
+        ending = Ending::new(Outcome::Unknown, error.kind().cause(), text).retryable(safe);
     } else if ending.outcome != Outcome::NotDelivered {
         let text = format!("{} was not sent: {error}.", call.in_words());
         ending = Ending::new(Outcome::NotDelivered, error.kind().cause(), text);

@@ -56,7 +56,7 @@ impl Driver {
             return;
         }
         if let Some(error) = &self.refusing {
-            let answer = answers::refused(&request, false, error);
+            let answer = answers::refused(&request, false, replay == Safety::Safe, error);
             self.tell(answer);
             return;
         }

@@ -166,7 +166,8 @@ impl Driver {
     pub(super) fn give_up(&mut self, cause: &Error) {
         for (op, call) in std::mem::take(&mut self.calls) {
             self.delivery.abandon(op);
-            self.tell(answers::refused(&call.request, call.sent, cause));
+            let safe = call.replay == Safety::Safe;
+            self.tell(answers::refused(&call.request, call.sent, safe, cause));
         }
         self.ids.clear();
     }
