@@ -282,9 +282,31 @@ where
     fn poll_turn(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<bool, Error> {
         let heard = self.poll_read(now, cx)?;
         let client = self.poll_client(now, cx);
-        let wrote = self.poll_write(now, cx)?;
+        let wrote = match self.poll_write(now, cx) {
+            Ok(wrote) => wrote,
+            Err(cause) => return Err(self.poll_last(now, cx).unwrap_or(cause)),
+        };
         let timer = self.poll_timer(now, cx)?;
         Ok(heard || client || wrote || timer)
+    }
+
+    /// Reads what has arrived over a connection that takes no more, whether the client keeps up or
+    /// not: later there is nobody to read it from. Says how the reader ended, which is how the host
+    /// did: the failed write only noticed.
+    fn poll_last(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<Error> {
+        let transport = self.transport.as_mut()?;
+        for _ in 0..self.driver.last_words() {
+            match transport.as_mut().poll_next(cx) {
+                Poll::Ready(Some(Ok(message))) => {
+                    if let Err(error) = self.driver.host_said(now, message) {
+                        return Some(error);
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => return Some(error),
+                Poll::Ready(None) | Poll::Pending => return None,
+            }
+        }
+        None
     }
 
     fn poll_read(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<bool, Error> {

@@ -91,6 +91,9 @@ struct Up {
 /// What waits for the client, at most, before the host is no longer read.
 const ENOUGH: usize = 64;
 
+/// What is read beside the answers of a host that takes no more.
+const BESIDE: usize = 256;
+
 impl Driver {
     pub(super) fn new(config: Config, replay: Rule) -> Self {
         // Calls and asides share the queue, and each has limits of its own: answers that a host
@@ -265,6 +268,15 @@ impl Driver {
     /// True if the client may be heard. False only for one that sends and does not read.
     pub(super) fn hears_client(&self) -> bool {
         self.answers.len() < self.config.buffer.max(ENOUGH)
+    }
+
+    /// How many messages are read of a host that takes no more, though the client may not keep up:
+    /// an answer to each call and some more, but no flood, and less for a client that still has to
+    /// read those of the last such host.
+    pub(super) fn last_words(&self) -> usize {
+        let room = self.config.buffer.max(ENOUGH).saturating_add(BESIDE);
+        room.saturating_add(self.calls.len())
+            .saturating_sub(self.answers.len())
     }
 
     /// True if nothing is left to be written.
