@@ -768,6 +768,31 @@ async fn closing_the_sink_closes_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn closing_the_sink_takes_a_second_at_most_also_for_a_client_that_does_not_read() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::builder(connector).buffer(64).spawn();
+    let (mut out, mut heard) = hosts.accept().await.0.split();
+    let flood = async move {
+        let noise = || notification("notifications/message");
+        while out.send(noise()).await.is_ok() {}
+    };
+    tokio::spawn(flood);
+    time::sleep(Duration::from_secs(1)).await;
+    link.feed(request(1, "tools/call")).await.unwrap();
+    let start = Instant::now();
+    let closed = time::timeout(Duration::from_secs(60), link.close()).await;
+    closed.expect("it ends").unwrap();
+    assert!(start.elapsed() <= Duration::from_secs(1));
+    let written = heard.next().await.expect("what was queued is written");
+    assert_eq!(written.unwrap().method(), Some("tools/call"));
+    assert!(heard.next().await.is_none());
+
+    let owed: Vec<_> = link.collect().await;
+    let last: Value = owed.last().unwrap().as_ref().unwrap().json().unwrap();
+    assert_eq!(last["error"]["data"]["outcome"], "unknown");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_loss_that_is_never_retried_is_told_once() {
     let (hosts, connector) = Hosts::new();
     hosts.fail_always(Some(ErrorKind::Unreachable.into()));

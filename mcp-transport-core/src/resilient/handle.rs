@@ -1,5 +1,6 @@
 //! What others may tell a link.
 
+use super::task::Close;
 use crate::dial::{State, Wake};
 use std::fmt;
 use std::sync::Arc;
@@ -25,14 +26,14 @@ use tokio::sync::watch;
 pub struct Handle {
     wake: Wake,
     state: watch::Receiver<State>,
-    close: Arc<watch::Sender<Option<Duration>>>,
+    close: Arc<watch::Sender<Option<Close>>>,
 }
 
 impl Handle {
     pub(super) fn new(
         wake: Wake,
         state: watch::Receiver<State>,
-    ) -> (Self, watch::Receiver<Option<Duration>>) {
+    ) -> (Self, watch::Receiver<Option<Close>>) {
         let (close, asked) = watch::channel(None);
         let handle = Self {
             wake,
@@ -55,14 +56,19 @@ impl Handle {
     /// # Cancel safety
     /// Once polled, the link closes also if this future is dropped. Only the first deadline counts.
     pub async fn close(&self, deadline: Duration) {
-        self.close.send_if_modified(|close| {
-            let first = close.is_none();
-            close.get_or_insert(deadline);
-            first
-        });
+        self.ask(Close::Within(deadline));
         let mut state = self.state.clone();
         // An error means that the task is gone: closed, too.
         let _ = state.wait_for(State::is_closed).await;
+    }
+
+    /// Only the first asks.
+    pub(super) fn ask(&self, how: Close) {
+        self.close.send_if_modified(|close| {
+            let first = close.is_none();
+            close.get_or_insert(how);
+            first
+        });
     }
 
     /// How the link is doing now.

@@ -21,7 +21,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use task::{Outbound, Pipes};
+use task::{Close, Outbound, Pipes};
 use tokio::sync::{oneshot, watch};
 
 /// A [`Transport`](crate::Transport) for a *client* of JSON-RPC that outlives its connections: it
@@ -172,6 +172,8 @@ impl Sink<Message> for Resilient {
     /// that.
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.to_task.disconnect();
+        // The task may not listen to that: a client that does not read is not heard for ever.
+        self.handle.ask(Close::Dropped);
         if let Some(done) = &mut self.done {
             let _ = ready!(Pin::new(done).poll(cx));
             self.done = None;

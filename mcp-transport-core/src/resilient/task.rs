@@ -26,12 +26,21 @@ pub(super) struct Outbound {
     pub(super) read: u64,
 }
 
+/// How the link is asked to close.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Close {
+    /// Once all calls are answered, within this time at most.
+    Within(Duration),
+    /// The client let go of its end, and waits for nothing but that what it said is written.
+    Dropped,
+}
+
 /// The task's ends of everything.
 pub(super) struct Pipes {
     pub(super) from_client: mpsc::Receiver<Outbound>,
     pub(super) to_client: mpsc::Sender<Result<Message, Error>>,
-    /// Somebody asked to close within this time.
-    pub(super) close: watch::Receiver<Option<Duration>>,
+    /// Somebody asked for the end.
+    pub(super) close: watch::Receiver<Option<Close>>,
     /// Told once the link is closed.
     pub(super) done: oneshot::Sender<()>,
 }
@@ -55,10 +64,8 @@ const ROUNDS: usize = 16;
 enum End {
     /// There will be no further dial.
     Lost(Error),
-    /// The client let go of its end, and waits for nothing.
-    Dropped,
-    /// Somebody asked.
-    Asked(Duration),
+    /// We were asked to.
+    Asked(Close),
 }
 
 pub(super) async fn run<C: Connector>(driver: Driver, mut dialer: Dialer<C>, pipes: Pipes) {
@@ -81,18 +88,21 @@ pub(super) async fn run<C: Connector>(driver: Driver, mut dialer: Dialer<C>, pip
     };
     let end = tokio::select! {
         biased;
-        within = asked(close) => End::Asked(within),
+        close = asked(close) => End::Asked(close),
         end = link.serve(&mut dialer) => end,
     };
     let (cause, loss) = match &end {
         End::Lost(cause) => (cause.clone(), true),
-        End::Dropped | End::Asked(_) => (Error::new(ErrorKind::Closed), false),
+        End::Asked(_) => (Error::new(ErrorKind::Closed), false),
     };
+    if let End::Asked(Close::Dropped) = end {
+        link.hear_out();
+    }
     link.driver.refuse(Some(cause.clone()));
     match end {
         End::Lost(_) => {}
-        End::Dropped => link.drain(DRAIN, false).await,
-        End::Asked(within) => link.drain(within, true).await,
+        End::Asked(Close::Dropped) => link.drain(DRAIN, false).await,
+        End::Asked(Close::Within(within)) => link.drain(within, true).await,
     }
     if let Some(transport) = link.transport.take() {
         goodbye(transport).await;
@@ -132,7 +142,7 @@ where
             }
             let cause = self.converse(dialer).await;
             if self.dropped {
-                return End::Dropped;
+                return End::Asked(Close::Dropped);
             }
             tracing::debug!(%cause, "the connection ended");
             if let Some(transport) = self.transport.take() {
@@ -171,7 +181,7 @@ where
                 // Without a connection no timeout can end one.
                 let timer = self.poll_timer(now, cx).unwrap_or(false);
                 if self.dropped {
-                    return Poll::Ready(Some(End::Dropped));
+                    return Poll::Ready(Some(End::Asked(Close::Dropped)));
                 }
                 if !client && !timer {
                     return Poll::Pending;
@@ -230,6 +240,15 @@ where
             Poll::Pending
         })
         .await
+    }
+
+    /// Takes the last that the client said before it let go, also from one that does not read: it
+    /// is not much, for there is no more to come than the channel holds.
+    fn hear_out(&mut self) {
+        let now = self.read_clocks();
+        while let Some(Some(Outbound { message, read })) = self.from_client.next().now_or_never() {
+            self.driver.client_said(now, message, read);
+        }
     }
 
     /// Writes what is queued, and waits for what is in flight if `answers` says so; for so long at
@@ -446,14 +465,14 @@ where
     }
 }
 
-async fn asked(mut close: watch::Receiver<Option<Duration>>) -> Duration {
-    let within = close
+async fn asked(mut close: watch::Receiver<Option<Close>>) -> Close {
+    let asked = close
         .wait_for(Option::is_some)
         .await
         .ok()
-        .and_then(|within| *within);
-    match within {
-        Some(within) => within,
+        .and_then(|asked| *asked);
+    match asked {
+        Some(close) => close,
         // Every handle is gone: nobody can ask any more.
         None => std::future::pending().await,
     }
