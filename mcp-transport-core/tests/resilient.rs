@@ -755,6 +755,24 @@ async fn close_waits_for_answers_and_then_answers_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_that_goes_while_the_link_waits_to_close_is_what_its_calls_are_told_of() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    let mut host = hosts.accept().await;
+    link.send(request(1, "tools/call")).await.unwrap();
+    host.hear_request("tools/call").await;
+    let handle = link.handle();
+    let closing = tokio::spawn(async move { handle.close(Duration::from_secs(5)).await });
+    time::sleep(Duration::from_secs(1)).await;
+    host.0
+        .abort(Error::evicted(Eviction::new(EvictionReason::Reloading)));
+    closing.await.unwrap();
+    let answer = hear(&mut link).await;
+    assert_eq!(answer["error"]["code"], -31006, "{answer}");
+    assert_eq!(answer["error"]["data"]["outcome"], "unknown");
+}
+
+#[tokio::test(start_paused = true)]
 async fn closing_the_sink_closes_the_connection() {
     let (mut hosts, connector) = Hosts::new();
     let mut link = Resilient::spawn(connector);

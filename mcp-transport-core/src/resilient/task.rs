@@ -99,15 +99,17 @@ pub(super) async fn run<C: Connector>(driver: Driver, mut dialer: Dialer<C>, pip
         link.hear_out();
     }
     link.driver.refuse(Some(cause.clone()));
-    match end {
-        End::Lost(_) => {}
+    let drained = match end {
+        End::Lost(_) => Ok(()),
         End::Asked(Close::Dropped) => link.drain(DRAIN, false).await,
         End::Asked(Close::Within(within)) => link.drain(within, true).await,
-    }
+    };
     if let Some(transport) = link.transport.take() {
         goodbye(transport).await;
     }
-    link.driver.lost(now(), &cause);
+    // What was in flight ended with its connection, and that may have been before we closed it.
+    link.driver
+        .lost(now(), drained.as_ref().err().unwrap_or(&cause));
     link.driver.give_up(&cause);
     dialer.close(cause.clone());
     let _ = done.send(());
@@ -253,31 +255,35 @@ where
 
     /// Writes what is queued, and waits for what is in flight if `answers` says so; for so long at
     /// most.
-    async fn drain(&mut self, within: Duration, answers: bool) {
+    ///
+    /// # Errors
+    /// The connection ended before that.
+    async fn drain(&mut self, within: Duration, answers: bool) -> Result<(), Error> {
         let drained = poll_fn(|cx| {
             let now = self.read_clocks();
             for _ in 0..ROUNDS {
                 if self.transport.is_none() {
-                    return Poll::Ready(());
+                    return Poll::Ready(Ok(()));
                 }
                 match self.poll_turn(now, cx) {
                     Ok(_) if self.is_written() && (!answers || self.driver.is_idle()) => {
-                        return Poll::Ready(());
+                        return Poll::Ready(Ok(()));
                     }
                     Ok(true) => {}
                     Ok(false) => return Poll::Pending,
-                    Err(_) => {
+                    Err(cause) => {
                         self.transport = None;
-                        return Poll::Ready(());
+                        return Poll::Ready(Err(cause));
                     }
                 }
             }
             cx.waker().wake_by_ref();
             Poll::Pending
         });
-        if time::timeout(within, drained).await.is_err() {
+        time::timeout(within, drained).await.unwrap_or_else(|_| {
             tracing::debug!("not everything was written before the link was closed");
-        }
+            Ok(())
+        })
     }
 
     /// The link is closed. The client may still read what it is owed, and whoever calls is
