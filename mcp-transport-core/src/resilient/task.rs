@@ -292,7 +292,9 @@ where
         self.from_client.close();
         poll_fn(|cx| {
             while self.poll_client(now(), cx) {}
-            if self.driver.has_answer() {
+            // A client on another thread may be about to put its last message in: it was let in
+            // before the door was shut, and is awaited.
+            if self.driver.has_answer() || !self.dropped {
                 return Poll::Pending;
             }
             Poll::Ready(())
