@@ -131,6 +131,42 @@ async fn the_handshake_is_replayed_before_what_is_queued() {
     );
 }
 
+/// The host asks, and the client answers.
+async fn ask_back(host: &mut Host, link: &mut Resilient, id: i64, method: &str) {
+    host.say(json!({"jsonrpc": "2.0", "id": id, "method": method}))
+        .await;
+    assert_eq!(hear(link).await["method"], method);
+    let answer = Message::response(&id.into(), method).unwrap();
+    link.send(answer).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_asks_back_before_it_goes_on_with_the_replay_gets_its_answer() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    let mut host = session(&mut link, &mut hosts).await;
+    link.send(request(1, "logging/setLevel")).await.unwrap();
+    host.hear_request("logging/setLevel").await;
+    host.answer(json!(1), json!({})).await;
+    hear(&mut link).await;
+    drop(host);
+
+    let mut host = hosts.accept().await;
+    host.hear_request("initialize").await;
+    ask_back(&mut host, &mut link, 7, "ping").await;
+    link.send(request(2, "tools/list")).await.unwrap();
+    assert_eq!(host.hear().await["result"], "ping");
+    host.answer(json!(0), json!({})).await;
+    assert_eq!(host.hear().await["method"], "notifications/initialized");
+    host.hear_request("logging/setLevel").await;
+    ask_back(&mut host, &mut link, 8, "roots/list").await;
+    assert_eq!(host.hear().await["result"], "roots/list");
+    host.hears_nothing().await; // what is queued waits for the end of the replay
+    host.answer(json!(1), json!({})).await;
+    host.hear_request("tools/list").await;
+    assert!(link.state().is_connected());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_session_without_initialized_is_replayed_as_far_as_it_went() {
     let (mut hosts, connector) = Hosts::new();
@@ -891,6 +927,28 @@ async fn an_answer_over_the_limit_of_a_line_ends_its_call_and_a_request_over_it_
         (&json!(1), &json!(-31005))
     );
     assert_eq!(answer["error"]["data"]["outcome"], "unknown");
+    assert!(link.state().is_connected());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_over_a_limit_that_not_even_an_error_fits_under_is_dropped_and_the_link_stays() {
+    use mcp_transport_core::codec::{self, Lines};
+    let (tx, mut ends) = tokio::sync::mpsc::unbounded_channel();
+    let mut link = Resilient::spawn(move || {
+        let (ours, theirs) = tokio::io::duplex(4_096);
+        tx.send(theirs).unwrap();
+        async move { Ok(codec::framed(ours, Lines::with_limit(100))) }
+    });
+    let mut host = Lines::framed(ends.recv().await.unwrap());
+    host.send(request(1, "ping")).await.unwrap();
+    assert_eq!(hear(&mut link).await["method"], "ping");
+    let answer = Message::response(&1.into(), "x".repeat(200)).unwrap();
+    link.send(answer).await.unwrap();
+    link.send(request(2, "tools/list")).await.unwrap();
+    assert_eq!(
+        host.next().await.unwrap().unwrap().method(),
+        Some("tools/list")
+    );
     assert!(link.state().is_connected());
 }
 

@@ -107,13 +107,23 @@ impl Driver {
 
     /// A message that nobody answers, for this connection only.
     pub(super) fn aside(&mut self, now: Instant, message: Message) {
-        if self.up.is_none() {
+        let Some(up) = &mut self.up else {
             return;
-        }
+        };
+        let around = up.replay.is_some() && matches!(message.kind(), Kind::Response { .. });
+        let waiting = match around {
+            true => up.replies.len(),
+            false => self.asides.len(),
+        };
         let bytes = message.len();
         let all = self.aside_bytes.saturating_add(bytes);
-        if self.asides.len() >= self.config.buffer || all > self.config.bytes {
+        if waiting >= self.config.buffer || all > self.config.bytes {
             tracing::warn!(?message, "dropped: the host does not read");
+            return;
+        }
+        if around {
+            up.replies.push_back(message);
+            self.aside_bytes = all;
             return;
         }
         let submit = Submit {

@@ -6,7 +6,9 @@
 //! ```
 //!
 //! Calls live in `delivery` until they are answered. Notifications and answers of the client are
-//! *asides*: they take their turn in the same queue, and are dropped with the connection.
+//! *asides*: they take their turn in the same queue, and are dropped with the connection. But while
+//! the handshake is replayed that queue waits, and the host may wait for an answer before it goes
+//! on with the handshake: answers go around it.
 
 mod client;
 mod host;
@@ -36,7 +38,7 @@ pub(super) struct Config {
 /// [`Driver::refused`].
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    /// `None` for a part of the replay.
+    /// `None` for a part of the replay, and for what is written during it.
     op: Option<Op>,
     message: Message,
 }
@@ -86,6 +88,8 @@ struct Up {
     link: Link,
     /// The replay, and when it must be over.
     replay: Option<(Replay, Instant)>,
+    /// Answers to this host that were said during the replay; bounded as asides are.
+    replies: VecDeque<Message>,
 }
 
 /// What waits for the client, at most, before the host is no longer read.
@@ -128,7 +132,11 @@ impl Driver {
             .expect("the former connection was detached when it went");
         let replay = self.handshake.replay();
         let replay = (!replay.is_over()).then_some((replay, now + REPLAY_TIMEOUT));
-        self.up = Some(Up { link, replay });
+        self.up = Some(Up {
+            link,
+            replay,
+            replies: VecDeque::new(),
+        });
         self.refusing = None;
     }
 
@@ -177,22 +185,30 @@ impl Driver {
 
     /// True if [`next`](Self::next) may have something.
     pub(super) fn has_next(&self) -> bool {
-        match &self.up {
-            Some(Up {
-                replay: Some((replay, _)),
-                ..
-            }) => replay.has_next(),
-            Some(_) => self.delivery.queued() > 0,
-            None => false,
-        }
+        let Some(up) = &self.up else {
+            return false;
+        };
+        let turn = match &up.replay {
+            Some((replay, _)) => replay.has_next(),
+            None => self.delivery.queued() > 0,
+        };
+        turn || !up.replies.is_empty()
     }
 
     /// The next message to write. Ask only when there is room to write it.
     pub(super) fn next(&mut self, now: Instant) -> Option<Outgoing> {
         let up = self.up.as_mut()?;
-        if let Some((replay, _)) = &mut up.replay {
-            let message = replay.next()?;
+        let step = up.replay.as_mut().and_then(|(replay, _)| replay.next());
+        let reply = || {
+            let reply = up.replies.pop_front()?;
+            self.aside_bytes -= reply.len();
+            Some(reply)
+        };
+        if let Some(message) = step.or_else(reply) {
             return Some(Outgoing { op: None, message });
+        }
+        if up.replay.is_some() {
+            return None;
         }
         let handout = self.delivery.take(now, up.link);
         self.drain(now);
@@ -227,10 +243,17 @@ impl Driver {
         outgoing: &Outgoing,
         error: Error,
     ) -> Result<(), Error> {
+        let too_large = matches!(error.kind(), ErrorKind::TooLarge { .. });
         let (Some(op), Some(up)) = (outgoing.op, &self.up) else {
-            return Err(error);
+            return match outgoing.message.kind() {
+                Kind::Response { .. } if too_large => {
+                    self.answer_instead(now, &outgoing.message, &error);
+                    Ok(())
+                }
+                _ => Err(error),
+            };
         };
-        if !matches!(error.kind(), ErrorKind::TooLarge { .. }) {
+        if !too_large {
             self.delivery.give_back(now, up.link, op);
             self.drain(now);
             return Err(error);
@@ -242,12 +265,20 @@ impl Driver {
             self.tell(answer);
         } else {
             self.aside_over(op);
-            if let Kind::Response { id, .. } = outgoing.message.kind() {
-                // The host waits for it, and must not wait for ever.
-                self.aside(now, Message::failure(id, &error));
-            }
+            self.answer_instead(now, &outgoing.message, &error);
         }
         Ok(())
+    }
+
+    /// The host waits for an answer that is too large, and must not wait for ever. A limit under
+    /// which even that does not fit gets nothing: it would be replaced again and again.
+    fn answer_instead(&mut self, now: Instant, message: &Message, error: &Error) {
+        if let Kind::Response { id, .. } = message.kind() {
+            let failure = Message::failure(id, error);
+            if failure.len() < message.len() {
+                self.aside(now, failure);
+            }
+        }
     }
 
     /// The next message for the client.
@@ -281,7 +312,7 @@ impl Driver {
 
     /// True if nothing is left to be written.
     pub(super) fn is_written(&self) -> bool {
-        self.is_open() && self.delivery.queued() == 0
+        self.is_open() && !self.has_next()
     }
 
     /// True if no call waits for its answer.

@@ -229,6 +229,13 @@ impl World {
         let driver = &self.driver;
         assert!(driver.calls.len() <= BUFFER && driver.asides.len() <= BUFFER);
         assert!(driver.theirs.len() <= BUFFER);
+        let replies = || driver.up.iter().flat_map(|up| &up.replies);
+        assert!(replies().count() <= BUFFER);
+        let bytes: usize = replies().map(Message::len).sum();
+        assert_eq!(
+            driver.aside_bytes,
+            bytes + driver.asides.values().sum::<usize>()
+        );
         assert_eq!(driver.ids.len(), driver.calls.len());
         assert_eq!(
             driver.delivery.len(),
