@@ -421,6 +421,22 @@ async fn a_held_call_is_answered_when_its_hold_is_over() {
     assert!(text.contains("127.0.0.1:6400"), "{text}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_read_that_ran_for_longer_than_its_hold_is_sent_again() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    link.send(request(1, "tasks/result")).await.unwrap();
+    let mut host = hosts.accept().await;
+    host.hear_request("tasks/result").await;
+    time::sleep(Duration::from_secs(130)).await;
+    drop(host);
+    let mut host = hosts.accept().await;
+    let asked = time::timeout(Duration::from_secs(1), host.hear_request("tasks/result"));
+    let id = asked.await.expect("it is sent again");
+    host.answer(id, json!("done")).await;
+    assert_eq!(hear(&mut link).await["result"], "done");
+}
+
 /// A laptop sleeps whose clock goes on meanwhile, as Windows's does: every timer is late at once.
 async fn night() {
     time::advance(Duration::from_secs(8 * 3600)).await;

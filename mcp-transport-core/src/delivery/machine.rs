@@ -183,6 +183,18 @@ impl<P: Clone> Delivery<P> {
         }
     }
 
+    /// What is in flight may wait in the queue for its whole [`hold`](Submit::hold) again, from now
+    /// on, if it comes back there. Say it when a connection goes, if a hold is how long to wait for
+    /// a host; and not, if it is how long a client waits.
+    pub fn hold_afresh(&mut self, now: Instant, op: Op) {
+        if !self.flight.contains(&op) {
+            return;
+        }
+        if let Some(entry) = self.entries.get_mut(op) {
+            entry.expires = later(now, entry.submit.hold);
+        }
+    }
+
     /// A host is there. `window` is how many operations it may have at once.
     ///
     /// # Errors

@@ -71,7 +71,8 @@ pub struct Submit<P> {
     /// connection is.
     pub answered: bool,
     /// How long it may wait in the queue, from the submit on, before it is settled as not
-    /// delivered.
+    /// delivered; or as unknown, if a host may have seen it.
+    /// [`hold_afresh`](super::Delivery::hold_afresh) starts it anew.
     pub hold: Duration,
     /// How long it may run after each handing out before [`Output::Stuck`] says so.
     pub run: Duration,

@@ -247,7 +247,8 @@ impl<C: Connector> Builder<C> {
     }
 
     /// How long a request may wait for a connection before it is answered with an error. Default
-    /// 120 s.
+    /// 120 s. One that was sent and may be sent again waits as long once more, from when its
+    /// connection went.
     pub fn hold(mut self, hold: Duration) -> Self {
         self.config.hold = hold;
         self

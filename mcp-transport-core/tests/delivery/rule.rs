@@ -349,6 +349,28 @@ fn a_call_that_a_host_may_have_seen_is_held_to_its_end_as_unknown() {
 }
 
 #[test]
+fn a_call_that_ran_for_longer_than_its_hold_waits_no_more_unless_it_is_held_afresh() {
+    for afresh in [false, true] {
+        let mut world = World::new();
+        let op = world.delivered(Replay::Safe);
+        world.pass(HOLD + RUN);
+        world.outputs();
+        if afresh {
+            world.delivery.hold_afresh(world.now, op);
+        }
+        world.lose(&[]);
+        if afresh {
+            world.pass(HOLD - Duration::from_nanos(1));
+            assert_eq!(world.outputs(), []);
+            world.delivery.hold_afresh(world.now, op);
+            world.pass(Duration::from_nanos(1));
+        }
+        let expired = [unknown(op, Cause::HoldExpired)];
+        assert_eq!(world.outputs(), expired, "what waits gets no more");
+    }
+}
+
+#[test]
 fn a_call_that_runs_too_long_is_said_to_be_stuck_once_and_keeps_its_place() {
     let mut world = World::new();
     let (op, link) = (world.delivered(Replay::Safe), world.link);

@@ -159,6 +159,10 @@ impl Driver {
         for (id, _) in std::mem::take(&mut self.theirs) {
             self.tell(cancel(&id, "the connection that asked is gone"));
         }
+        // What ran did not wait. How often it is sent again is bounded, and so is this.
+        for op in Vec::from_iter(self.delivery.outstanding(up.link)) {
+            self.delivery.hold_afresh(now, op);
+        }
         self.delivery.detach(now, up.link, &[]);
         self.drain(now);
     }
