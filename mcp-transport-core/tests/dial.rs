@@ -157,6 +157,23 @@ async fn a_superseded_link_dials_only_when_woken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wake_during_a_handshake_that_fails_dials_at_once() {
+    let (_hosts, connector) = Hosts::new();
+    let mut dialer = Dialer::new(connector).retry(RetryPolicy::every(DAY));
+    let _link = dialer.connect().await.unwrap();
+    dialer.wake().wake();
+    dialer.ended(&Error::new(ErrorKind::TimedOut));
+    let ended = Instant::now();
+    let _link = dialer.connect().await.unwrap();
+    assert_eq!(ended.elapsed(), Duration::ZERO);
+    dialer.ended(&Error::new(ErrorKind::TimedOut));
+    assert!(
+        time::timeout(DAY / 2, dialer.connect()).await.is_err(),
+        "it counted once"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn refused_credentials_wait_for_a_wake_and_say_so() {
     let (hosts, connector) = Hosts::new();
     hosts.fail([Error::new(ErrorKind::Unauthorized)]);

@@ -68,8 +68,6 @@ pub struct Dialer<C> {
 #[derive(Clone, Debug)]
 enum Plan {
     Dial,
-    /// Dial, for the peer of the last connection is gone, too.
-    Renew,
     /// `None`: until woken.
     Wait(Option<Instant>),
     End(Error),
@@ -128,8 +126,7 @@ impl<C: Connector> Dialer<C> {
                     }
                     self.plan = Plan::Dial;
                 }
-                Plan::Dial | Plan::Renew => {
-                    self.plan = Plan::Dial;
+                Plan::Dial => {
                     self.publish(State::Connecting);
                     match self.dial().await {
                         Ok(transport) => return Ok(transport),
@@ -156,8 +153,9 @@ impl<C: Connector> Dialer<C> {
     /// The connection is over, or its handshake failed: publishes what follows, which the next
     /// [`connect`](Self::connect) does.
     pub fn ended(&mut self, cause: &Error) {
-        // A wake since `renew` came after the connection.
-        if !matches!(self.plan, Plan::Renew) {
+        // What came before it was established counts for the attempt, and what came since `renew`
+        // came after it.
+        if self.state.borrow().is_connected() {
             self.woken.forget();
         }
         self.file(cause);
@@ -170,7 +168,7 @@ impl<C: Connector> Dialer<C> {
     pub fn renew(&mut self) {
         self.woken.forget();
         self.schedule.renewed(now());
-        self.plan = Plan::Renew;
+        self.plan = Plan::Dial;
         self.publish(State::Connecting);
     }
 
