@@ -1,4 +1,5 @@
-//! A change that reloads the editor's scripts is answered in its own response, wherever the reload strikes it, and made once.
+//! A change that reloads the editor's scripts is answered in its own response where a read finds it, and made once wherever the
+//! reload strikes it.
 #![allow(
     clippy::disallowed_methods,
     missing_docs,
@@ -10,7 +11,9 @@ use examples::sim::strike::Point;
 use examples::sim::{Editor, Options};
 use serde_json::{Value, json};
 use std::time::Duration;
-use tests_integration::{Client, Server};
+use tests_integration::plugin::Plugin;
+use tests_integration::{Answer, Client, Server};
+use tokio::sync::oneshot;
 
 /// A server, an editor that is quick to reload, and a client.
 async fn start() -> (Server, Editor, Client) {
@@ -21,13 +24,12 @@ async fn start() -> (Server, Editor, Client) {
     (server, editor, client)
 }
 
-/// Makes a call that a reload strikes here. It must succeed, and say so if its own answer was lost with its effect.
-async fn struck(editor: &Editor, client: &Client, at: Point, tool: &str, args: Value) {
+/// Makes a call that a reload strikes here. If its own answer is lost with its effect, it must succeed, and say so.
+async fn struck(editor: &Editor, client: &Client, at: Point, tool: &str, args: &Value) -> Answer {
     let before = editor.report().strikes.get(&at).copied();
     editor.strike(at);
     let answer = client.call(tool, args.clone()).await;
     let what = format!("{tool} {args}, struck {at}");
-    assert!(answer.succeeded(), "{what}: {answer:?}");
     let after = editor.report().strikes.get(&at).copied();
     assert!(after > before, "{what}: it was not struck");
     if at == Point::AfterEffect {
@@ -41,6 +43,22 @@ async fn struck(editor: &Editor, client: &Client, at: Point, tool: &str, args: V
         );
     }
     // Whatever the strike was, the domain that it took is gone.
+    editor.connected().await;
+    answer
+}
+
+/// The same with a change: one that took no effect is unknown, and made again by its client, who can look.
+async fn changed(editor: &Editor, client: &Client, at: Point, tool: &str, args: Value) {
+    let mut answer = struck(editor, client, at, tool, &args).await;
+    if !at.took_effect() {
+        assert_eq!(
+            answer.outcome(),
+            Some("unknown"),
+            "{tool} {args}, struck {at}: {answer:?}"
+        );
+        answer = client.call(tool, args.clone()).await;
+    }
+    assert!(answer.succeeded(), "{tool} {args}, struck {at}: {answer:?}");
     editor.connected().await;
 }
 
@@ -72,9 +90,9 @@ async fn a_script_that_is_created_or_deleted_in_either_way_is_so_once() {
                     ("delete_script", json!({"uri": path})),
                 )
             };
-            struck(&editor, &client, at, create.0, create.1).await;
+            changed(&editor, &client, at, create.0, create.1).await;
             assert_eq!(effects(&editor, "script_created", &path), 1, "{path}");
-            struck(&editor, &client, at, delete.0, delete.1).await;
+            changed(&editor, &client, at, delete.0, delete.1).await;
             assert_eq!(effects(&editor, "script_deleted", &path), 1, "{path}");
         }
     }
@@ -85,24 +103,11 @@ async fn a_script_that_is_created_or_deleted_in_either_way_is_so_once() {
 async fn play_mode_begins_and_ends_once() {
     let (server, editor, client) = start().await;
     for (round, at) in (1..).zip(Point::ALL) {
-        struck(
-            &editor,
-            &client,
-            at,
-            "manage_editor",
-            json!({"action": "play"}),
-        )
-        .await;
-        assert_eq!(effects(&editor, "play_started", "play_mode"), round);
-        struck(
-            &editor,
-            &client,
-            at,
-            "manage_editor",
-            json!({"action": "stop"}),
-        )
-        .await;
-        assert_eq!(effects(&editor, "play_stopped", "play_mode"), round);
+        for (action, effect) in [("play", "play_started"), ("stop", "play_stopped")] {
+            let args = json!({"action": action});
+            changed(&editor, &client, at, "manage_editor", args).await;
+            assert_eq!(effects(&editor, effect, "play_mode"), round, "struck {at}");
+        }
     }
     server.stop().await;
 }
@@ -112,8 +117,102 @@ async fn a_refresh_is_answered_when_the_editor_is_ready_again() {
     let (server, editor, client) = start().await;
     for at in Point::ALL {
         for args in [json!({}), json!({"mode": "force", "compile": "request"})] {
-            struck(&editor, &client, at, "refresh_unity", args).await;
+            let answer = struck(&editor, &client, at, "refresh_unity", &args).await;
+            assert!(answer.succeeded(), "{args}, struck {at}: {answer:?}");
         }
     }
     server.stop().await;
+}
+
+/// A plugin that does these commands, whichever come, until somebody else is done: what it was told to do.
+async fn does(
+    mut plugin: Plugin,
+    done: impl Future<Output = ()>,
+    answer: fn(&Value) -> Value,
+) -> Vec<String> {
+    let mut told = Vec::new();
+    tokio::pin!(done);
+    loop {
+        tokio::select! {
+            () = &mut done => return told,
+            command = plugin.command() => {
+                let action = command["params"]["action"].as_str();
+                told.push(action.or(command["name"].as_str()).unwrap_or_default().to_owned());
+                let result = json!({"status": "success", "result": {"success": true, "data": answer(&command)}});
+                plugin.answer(&command, &result).await;
+            }
+        }
+    }
+}
+
+/// Two calls, one behind the other; the answer to the first is lost with the connection, and both are made once, in order.
+async fn behind(
+    first: (&str, Value),
+    second: (&str, Value),
+    question: &str,
+    answer: fn(&Value) -> Value,
+) {
+    let server = Server::start(Budget::default());
+    let mut plugin = Plugin::dial(&server).await.registered("Game", "0f").await;
+    let clients = [server.client().await, server.client().await];
+    let (begun, is_begun) = oneshot::channel();
+    let loses = clients[0].call(first.0, first.1);
+    let waits = async {
+        is_begun.await.expect("the editor lives");
+        clients[1].call(second.0, second.1.clone()).await
+    };
+    let (over, is_over) = oneshot::channel();
+    let editor = async {
+        plugin.command().await;
+        let _ = begun.send(());
+        server.queued(1).await;
+        drop(plugin);
+        let back = Plugin::dial(&server).await.registered("Game", "0f").await;
+        does(back, async { drop(is_over.await) }, answer).await
+    };
+    let calls = async {
+        let answers = tokio::join!(loses, waits);
+        let _ = over.send(());
+        answers
+    };
+    let ((lost, waited), told) = tokio::join!(calls, editor);
+    assert!(waited.succeeded(), "{waited:?}");
+    assert_eq!(lost.outcome(), Some("unknown"), "{lost:?}");
+    let action = second.1["action"].as_str();
+    let action = action.or(second.0.split('_').next()).unwrap_or_default();
+    assert_eq!(told, [action, question]);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn play_mode_does_not_begin_again_after_a_stop_that_waited_behind_it() {
+    let (play, stop) = (json!({"action": "play"}), json!({"action": "stop"}));
+    behind(
+        ("manage_editor", play),
+        ("manage_editor", stop),
+        "get_editor_state",
+        |_| {
+            json!({
+                "editor": {"play_mode": {"is_playing": false, "is_changing": false}},
+                "compilation": {"is_compiling": false, "is_domain_reload_pending": false},
+                "assets": {"is_updating": false},
+            })
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_script_is_not_deleted_again_after_a_creation_that_waited_behind_it() {
+    let contents = "public class New { }\n";
+    behind(
+        ("delete_script", json!({"uri": "Assets/New.cs"})),
+        (
+            "create_script",
+            json!({"path": "Assets/New.cs", "contents": contents}),
+        ),
+        "read",
+        |_| json!({"contents": "public class New { }\n"}),
+    )
+    .await;
 }

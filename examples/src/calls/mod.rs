@@ -53,7 +53,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 /// How long a client may take to hear it.
 const SAY: Duration = Duration::from_secs(1);
 
-/// A change that a read proves not to have happened is made again, so often.
+/// An edit that a read proves not to have happened is made again, so often.
 const MAX_TRIES: u32 = 3;
 
 /// Where calls begin.
@@ -354,7 +354,7 @@ impl Calls {
         }
     }
 
-    /// Makes a call, reads back what a reload ate, and makes it again where a read proves that it did not take effect.
+    /// Makes a call, reads back what a reload ate, and makes it again where that can have no second effect.
     async fn settle(
         &self,
         caller: &Caller,

@@ -23,13 +23,16 @@ pub struct Verify {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(
     clippy::exhaustive_enums,
-    reason = "yes, no and don't know are all there is"
+    reason = "the caller does something else for each"
 )]
 pub enum Verdict {
     /// What the call was to bring about is so.
     Took,
-    /// It is not so, and the call is over: it may be made again.
+    /// It is not so, and the call says itself which state it changes: it may be made again.
     DidNotTake,
+    /// It is not so now. It may have been, and undone since: by a call that waited behind this one, by a game that ends itself, by
+    /// whoever sits at the editor. Made again it could undo that, so nobody knows.
+    IsNotSo,
     /// This answer does not settle it. While the editor is busy a later one may.
     CannotTell,
 }
@@ -121,11 +124,11 @@ impl Verify {
         match &self.effect {
             Effect::Created { contents, .. } => match script_file(reply) {
                 File::There(found) => created(contents.as_deref(), found.as_deref()),
-                File::Gone => Verdict::DidNotTake,
+                File::Gone => Verdict::IsNotSo,
                 File::Unclear => Verdict::CannotTell,
             },
             Effect::Deleted { .. } => match script_file(reply) {
-                File::There(_) => Verdict::DidNotTake,
+                File::There(_) => Verdict::IsNotSo,
                 File::Gone => Verdict::Took,
                 File::Unclear => Verdict::CannotTell,
             },
@@ -159,13 +162,13 @@ fn script_file(reply: &Reply) -> File {
     }
 }
 
-/// A file that holds something else was there before, and the plugin never overwrites.
+/// A file that holds something else was there before, since the plugin never overwrites, or was edited since.
 fn created(sent: Option<&str>, found: Option<&str>) -> Verdict {
     // The plugin's reader strips a byte-order mark, its writer keeps one.
     let bare = |text| str::trim_start_matches(text, '\u{feff}');
     match (sent, found) {
         (Some(sent), Some(found)) if bare(sent) == bare(found) => Verdict::Took,
-        (Some(_), Some(_)) => Verdict::DidNotTake,
+        (Some(_), Some(_)) => Verdict::IsNotSo,
         // A template was asked for: what it says is the plugin's to decide, and whether the file
         // is older than the call cannot be seen.
         _ => Verdict::CannotTell,
@@ -202,7 +205,7 @@ fn playing(reply: &Reply, wanted: bool) -> Verdict {
     let soon = flag("/editor/play_mode/is_changing");
     match (now, soon) {
         (Some(now), Some(soon)) if now == soon && now == wanted => Verdict::Took,
-        (Some(now), Some(soon)) if now == soon && is_quiet(reply) => Verdict::DidNotTake,
+        (Some(now), Some(soon)) if now == soon && is_quiet(reply) => Verdict::IsNotSo,
         _ => Verdict::CannotTell,
     }
 }
