@@ -122,6 +122,36 @@ async fn a_script_that_a_silent_holder_made_is_read_back_by_its_successor_and_no
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_that_plays_is_no_proof_that_the_lost_holder_does() {
+    let server = Server::start(Budget::default());
+    let mut holder = Plugin::dial(&server).await.registered("Game", "0f").await;
+    let mut standby = Plugin::register(&server, "Game", "0f").await;
+    project(&server, |one| one.standby == 1).await;
+    let client = server.client().await;
+    let call = client.call("manage_editor", json!({"action": "play"}));
+    let breaks = async {
+        holder.command().await;
+        drop(holder);
+    };
+    let plays = async {
+        loop {
+            let command = standby.command().await;
+            assert_eq!(command["name"], "get_editor_state", "{command}");
+            let state = json!({"editor": {"play_mode": {"is_playing": true, "is_changing": true}}});
+            let state = json!({"status": "success", "result": {"success": true, "data": state}});
+            standby.answer(&command, &state).await;
+        }
+    };
+    let answer = tokio::select! {
+        (answer, ()) = async { join!(call, breaks) } => answer,
+        () = plays => unreachable!("it answers for ever"),
+    };
+    assert_eq!(answer.outcome(), Some("unknown"), "{answer:?}");
+    assert_eq!(answer.value["cause"], "superseded", "{answer:?}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_holder_that_fell_silent_is_closed_with_4002_and_the_standby_answers_what_was_held() {
     let server = Server::start(Budget::default());
     let world = Options::default().world();

@@ -267,7 +267,7 @@ pub fn lost(
         Why::Superseded => (
             "superseded",
             format!(
-                "{} fell silent, and another editor of the same project took its place.",
+                "{} fell silent or lost its connection, and another editor of the same project took its place.",
                 capital(&name)
             ),
         ),

@@ -384,8 +384,13 @@ impl Calls {
                 Ok(reply) => return Ok(reply),
                 Err(end) => end,
             };
-            let readable = matches!(end.why, Some(Why::LinkLost | Why::Silent | Why::Superseded));
-            let Some(verify) = verify.as_ref().filter(|_| readable) else {
+            let is_readable = |verify: &&Verify| match end.why {
+                Some(Why::LinkLost | Why::Silent) => true,
+                // Another editor answers.
+                Some(Why::Superseded) => verify.is_in_files(),
+                _ => false,
+            };
+            let Some(verify) = verify.as_ref().filter(is_readable) else {
                 return Err(end.ending);
             };
             if end.ending.outcome != Outcome::Unknown {

@@ -119,6 +119,15 @@ impl Verify {
         }
     }
 
+    /// Whether the change is in the project's files, so that every editor of the project sees it. Any other is in one editor,
+    /// and what another one is like proves nothing.
+    pub const fn is_in_files(&self) -> bool {
+        match &self.effect {
+            Effect::Created { .. } | Effect::Deleted { .. } | Effect::Edited { .. } => true,
+            Effect::Refreshed { .. } | Effect::Playing(_) => false,
+        }
+    }
+
     /// What the answer to [`question`](Self::question) proves.
     pub fn judge(&self, reply: &Reply) -> Verdict {
         match &self.effect {

@@ -149,7 +149,7 @@ fn superseded(editor: &Instance) -> Option<Fault> {
     Some(Fault {
         cause: "superseded",
         what: format!(
-            "A connection of {} that had fallen silent lost its seat to another editor of the same project.",
+            "A connection of {} that had broken or fallen silent lost its seat to another editor of the same project.",
             editor.id()
         ),
         next_step: "If two editors have this project open, close one; calls go to the one that is connected now.".to_owned(),

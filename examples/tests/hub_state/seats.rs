@@ -58,6 +58,19 @@ fn a_holder_silent_for_ten_seconds_loses_its_seat_and_its_call_is_unknown() {
 }
 
 #[test]
+fn a_holder_whose_connection_breaks_may_be_at_work_while_a_standby_has_its_seat() {
+    let mut hub = Hub::new();
+    let (holder, standby) = (hub.plugin("h"), hub.plugin("h"));
+    let change = hub.submit("h", Replay::Never);
+    hub.gone(holder, LOST, &[]);
+    assert_eq!(hub.end_of(change), lost(Outcome::Unknown, Why::Superseded));
+    // With nobody in standby it is a reload, or a crash.
+    let change = hub.submit("h", Replay::Never);
+    hub.gone(standby, LOST, &[]);
+    assert_eq!(hub.end_of(change), lost(Outcome::Unknown, Why::LinkLost));
+}
+
+#[test]
 fn a_read_that_a_silent_holder_had_is_sent_to_its_successor() {
     let mut hub = Hub::new();
     let (holder, standby) = (hub.plugin("h"), hub.plugin("h"));

@@ -407,6 +407,13 @@ impl State {
             return;
         };
         if project.holder() == Some(socket) {
+            // Another editor has the seat in a moment, and it is that one which a caller would ask what became of his call. Of
+            // this one only the connection is known to be gone: it may be at work.
+            let is_followed = project.standby().len() > 0;
+            let why = match why {
+                Why::LinkLost | Why::Silent if is_followed => Why::Superseded,
+                why => why,
+            };
             project.unseat(now, why, unsent, &mut self.outputs);
         } else {
             project.leave_standby(socket);

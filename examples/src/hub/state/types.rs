@@ -96,7 +96,7 @@ pub enum Why {
     HoldExpired,
     /// The editor closed its connection in good order, or its status file is gone.
     Quit,
-    /// Another editor of the same project took the place of one that had fallen silent.
+    /// Another editor of the same project took the place of one that had fallen silent, or whose connection broke.
     Superseded,
     /// The editor's connection was silent for too long.
     Silent,
