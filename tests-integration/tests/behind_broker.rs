@@ -63,6 +63,16 @@ impl Rig {
         self.server.kill().await.unwrap();
     }
 
+    /// As a service manager does it. It has ended when this returns.
+    async fn tell_to_end(&mut self) {
+        let pid = self.server.id().unwrap().to_string();
+        let told = std::process::Command::new("kill")
+            .args(["-TERM", &pid])
+            .status();
+        assert!(told.unwrap().success());
+        self.server.wait().await.unwrap();
+    }
+
     fn start_again(&mut self) {
         self.server = server(self.port, &self.folder, &["--behind-broker"]);
     }
@@ -373,15 +383,30 @@ async fn clients_of_both_eras_hear_through_the_broker_that_an_editor_brings_othe
 #[tokio::test]
 async fn a_server_that_is_told_to_end_leaves_no_broker_and_no_port() {
     let mut rig = Rig::start().await;
-    let pid = rig.server.id().unwrap().to_string();
-    let told = std::process::Command::new("kill")
-        .args(["-TERM", &pid])
-        .status();
-    assert!(told.unwrap().success());
-    rig.server.wait().await.unwrap();
+    rig.tell_to_end().await;
     until(async || loopback::connect(rig.port).await.is_err()).await;
     let files = rig.launch().files();
     until(async || !files.record.exists() && !files.token.exists() && !files.log.exists()).await;
+}
+
+#[tokio::test]
+async fn a_call_that_a_server_holds_when_it_is_told_to_end_is_not_delivered() {
+    let mut rig = Rig::start().await;
+    let (legacy, modern) = (rig.legacy().await, rig.modern().await);
+    // There is no editor, and one may be just starting.
+    let ends = async {
+        until(async || {
+            rig.status()
+                .await
+                .is_some_and(|status| status["running"] == 2)
+        })
+        .await;
+        rig.tell_to_end().await;
+    };
+    let (one, other, ()) = tokio::join!(creates(&legacy, "A"), creates(&modern, "B"), ends);
+    for outcome in [one, other] {
+        assert_eq!(outcome.unwrap_err(), "not_delivered");
+    }
 }
 
 #[tokio::test]

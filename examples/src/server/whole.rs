@@ -3,7 +3,7 @@
 use super::behind::{Behind, Serving};
 use super::estate::{Estate, Taken};
 use super::flags::Editors;
-use super::http::{Front, Started};
+use super::http::{Front, Started, answer_all};
 use super::run::Options;
 use crate::bridge::BridgeLeg;
 use crate::calls::diagnose::Fault;
@@ -162,6 +162,8 @@ impl Whole {
     /// Answers what is under way, and ends.
     pub(super) async fn stop(self) {
         if let Some(behind) = self.behind {
+            // What it has not been answered by then is unknown to the broker, and who came through its tunnel is cut off.
+            answer_all(std::iter::once(&self.calls)).await;
             behind.stop().await;
         }
         let started = self.started.into_inner();

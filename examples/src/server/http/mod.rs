@@ -253,11 +253,7 @@ impl Started {
             users.close();
         }
         let tenants = self.whose.everybody();
-        let answered = async {
-            futures::future::join_all(tenants.iter().map(|one| one.calls().stop())).await;
-            tokio::time::sleep(FLUSH).await;
-        };
-        let _ = tokio::time::timeout(DRAIN, answered).await;
+        answer_all(tenants.iter().map(|one| one.calls())).await;
         self.stop.cancel();
         self.tasks.close();
         let _ = tokio::time::timeout(DRAIN, self.tasks.wait()).await;
@@ -267,6 +263,15 @@ impl Started {
         self.plugins.close();
         let _ = tokio::time::timeout(GOODBYE, self.plugins.wait()).await;
     }
+}
+
+/// Takes no more calls, answers those under way with what is known, and gives the answers time to be written: 2 s at most.
+pub(super) async fn answer_all(calls: impl Iterator<Item = &Calls>) {
+    let answered = async {
+        futures::future::join_all(calls.map(Calls::stop)).await;
+        tokio::time::sleep(FLUSH).await;
+    };
+    let _ = tokio::time::timeout(DRAIN, answered).await;
 }
 
 impl fmt::Debug for Http {
