@@ -137,8 +137,10 @@ async fn does(
             () = &mut done => return told,
             command = plugin.command() => {
                 let action = command["params"]["action"].as_str();
-                told.push(action.or(command["name"].as_str()).unwrap_or_default().to_owned());
-                let result = json!({"status": "success", "result": {"success": true, "data": answer(&command)}});
+                let what = action.or_else(|| command["name"].as_str());
+                told.push(what.unwrap_or_default().to_owned());
+                let result = json!({"success": true, "data": answer(&command)});
+                let result = json!({"status": "success", "result": result});
                 plugin.answer(&command, &result).await;
             }
         }
@@ -179,7 +181,9 @@ async fn behind(
     assert!(waited.succeeded(), "{waited:?}");
     assert_eq!(lost.outcome(), Some("unknown"), "{lost:?}");
     let action = second.1["action"].as_str();
-    let action = action.or(second.0.split('_').next()).unwrap_or_default();
+    let action = action
+        .or_else(|| second.0.split('_').next())
+        .unwrap_or_default();
     assert_eq!(told, [action, question]);
     server.stop().await;
 }
