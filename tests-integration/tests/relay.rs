@@ -366,6 +366,29 @@ async fn handed_over(leg: Leg) {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_projects_own_tool_that_is_handed_back_waits_for_its_editor_with_the_next_owner() {
+    let mut rig = Rig::new(Leg::Hub).await;
+    let owner = rig.server().await;
+    let relay = rig.server().await;
+    let options = Options::default().tool(json!({"name": "bake"}));
+    rig.open(options.away(Duration::from_secs(3)));
+    assert!(relay.create("before").await.succeeded());
+    rig.editor().reload();
+    let call = relay.client.try_call("bake", json!({}));
+    let left = async {
+        sleep(Duration::from_millis(200)).await;
+        let mut child = owner.child;
+        owner.client.close().await;
+        timeout(PATIENCE, child.wait()).await
+    };
+    let (answer, ended) = tokio::join!(timeout(PATIENCE, call), left);
+    assert!(ended.expect("it ends").unwrap().success());
+    let answer = answer.expect("no call hangs");
+    let answer = Answer::of(&answer.expect("no error of the protocol"));
+    assert!(answer.succeeded(), "{answer:?}");
+}
+
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_told_to_end_answers_the_calls_that_wait_before_it_does() {

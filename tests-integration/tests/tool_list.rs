@@ -356,6 +356,66 @@ async fn a_projects_own_tool_is_checked_and_called_by_either_name_once() {
 }
 
 #[tokio::test]
+async fn a_projects_own_tool_waits_for_its_editor_as_every_other_tool_does() {
+    let execute = json!({"tool_name": "bake", "parameters": {"scene": "A"}});
+    for (tool, arguments) in [
+        ("bake", json!({"scene": "A"})),
+        ("execute_custom_tool", execute),
+    ] {
+        let server = Server::start(Budget::default());
+        let client = server.client().await;
+        let comes = async {
+            while !server.calls.is_busy() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            server.editor(Options::default().tool(own("bake"))).await
+        };
+        let both = async { tokio::join!(client.try_call(tool, arguments), comes) };
+        let (answer, editor) = timeout(PATIENCE, both).await.expect("it waits");
+        let answer = Answer::of(&answer.expect("no error of the protocol"));
+        assert!(answer.succeeded(), "{answer:?}");
+        assert_eq!(effects(&editor, "tool_ran"), 1);
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_nobodys_is_refused_at_once_whoever_is_meant() {
+    let server = Server::start(Budget::default());
+    let mut editors = Vec::new();
+    for (name, tool) in [("A", "bake"), ("B", "paint")] {
+        let options = Options::default().project(name, format!("/{name}"));
+        editors.push(server.editor(options.tool(own(tool))).await);
+        until_listed(&server, tool).await;
+    }
+    reload(&editors[0]).await;
+    let client = server.client().await;
+    let answer = client.try_call("baek", json!({})).await;
+    let text = answer.unwrap_err().to_string();
+    assert!(text.contains("There is no tool \"baek\""), "{text}");
+    let executed: u64 = editors.iter().map(|one| one.report().executed).sum();
+    assert_eq!(executed, 0, "nobody was asked");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_projects_own_tool_that_waits_for_an_editor_when_the_server_stops_was_not_delivered() {
+    let server = Server::start(Budget::default());
+    let client = server.client().await;
+    let stop = async {
+        while !server.calls.is_busy() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        server.calls.stop().await;
+    };
+    let both = async { tokio::join!(client.call("bake", json!({"scene": "A"})), stop) };
+    let (answer, ()) = timeout(PATIENCE, both).await.expect("no call hangs");
+    assert_eq!(answer.outcome(), Some("not_delivered"), "{answer:?}");
+    assert_eq!(answer.value["cause"], "shutting_down", "{answer:?}");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_tool_of_another_project_is_refused_with_the_name_of_that_editor() {
     let server = Server::start(Budget::default());
     let mut editors = Vec::new();

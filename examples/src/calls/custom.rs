@@ -22,6 +22,9 @@ use tokio_util::sync::CancellationToken;
 /// Tools at work at once, at most, whose result is asked for.
 const MAX_POLLS: usize = 256;
 
+/// The cause of a question that the plugin does not know.
+pub(crate) const UNSUPPORTED: &str = "unsupported";
+
 impl Calls {
     /// Calls a tool of a project's own. It is sent once. If it is one whose work goes on behind its answer, that is asked for
     /// until it is done: beyond the client's patience, too, and then kept for [`operation`](Self::operation).
@@ -49,6 +52,38 @@ impl Calls {
         ended
     }
 
+    /// The editor that a selector means, for a call of a tool of its project's own. It is waited for as by [`run`](Self::run), and
+    /// asked if it has not said yet what it offers.
+    ///
+    /// # Errors
+    /// The bad ending; `unsupported` if the plugin does not know the question.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the question up.
+    pub async fn told(&self, caller: &Caller, selector: Option<&str>) -> Result<Instance, Ending> {
+        let _under_way = self.under_way.token();
+        if self.stopping.is_cancelled() {
+            return Err(diagnose::shutting_down(None));
+        }
+        let mut clock = self.clock(caller);
+        let hash = self.target(caller, selector, &mut clock).await?;
+        match self.editor(&hash).filter(|editor| editor.tools.is_some()) {
+            Some(editor) => Ok(editor),
+            None => Ok(self.sync_tools(caller, Some(&hash)).await?.0),
+        }
+    }
+
+    /// Whether it is certain that no project has a tool of this name: there are editors, nobody else is expected, and each has
+    /// said what it offers, or has quit.
+    pub fn is_nobodys(&self, tool: &str) -> bool {
+        let editors = self.hub.snapshot();
+        let lacks = |one: &Instance| match &one.tools {
+            Some(tools) => tools.custom_tool(tool).is_none(),
+            None => matches!(one.phase, Phase::Quit { .. }),
+        };
+        !editors.is_empty() && editors.iter().all(lacks) && self.missing(&editors).is_none()
+    }
+
     /// Asks an editor what it offers, and has the hub know it: the editor as it is known then, and how many tools it named,
     /// those that are switched off included.
     ///
@@ -72,7 +107,7 @@ impl Calls {
                 "{} does not say which tools it has switched on ({said}). Its plugin may be older than that question: update the MCP for Unity package.",
                 editor.id()
             );
-            let ending = Ending::new(Outcome::NotDelivered, "unsupported", text);
+            let ending = Ending::new(Outcome::NotDelivered, UNSUPPORTED, text);
             return Err(ending.retryable(false));
         };
         let tools = Toolset::read(named.iter().map(Value::to_string));

@@ -18,6 +18,7 @@ pub mod target;
 pub mod tasks;
 
 pub use caller::{Budget, Caller, Port, Progress};
+pub(crate) use custom::UNSUPPORTED;
 pub use raw::RawCommand;
 pub use settling::{MAX_EXPECTED, SETTLING, expected};
 

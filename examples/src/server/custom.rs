@@ -3,7 +3,7 @@
 use super::answer;
 use super::mcp::UnityMcp;
 use super::tasks::takes_tasks;
-use crate::calls::{Caller, Calls, diagnose};
+use crate::calls::{Caller, Calls, UNSUPPORTED};
 use crate::catalogue::custom::{CustomCall, CustomTool, Definition};
 use crate::catalogue::{Call, Catalogue, named_instance};
 use crate::hub::Instance;
@@ -15,24 +15,41 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 impl UnityMcp {
-    /// Calls a tool that is none of the catalogue's; `None` if no project has it.
+    /// Calls a tool that is none of the catalogue's; `None` if no project has it. That is known at once where all editors have
+    /// said what they offer; else the one that is meant is waited for, as by every tool: it may be about to come back, to a
+    /// server that has never seen it.
     pub(super) async fn custom(
         &self,
         name: &str,
         arguments: Map<String, Value>,
         context: &RequestContext<RoleServer>,
     ) -> Option<CallToolResponse> {
-        let editors = self.calls.hub().snapshot();
-        editors.iter().find_map(|editor| own_tool(editor, name))?;
+        if self.calls.is_nobodys(name) {
+            return None;
+        }
         let selector = named_instance(&arguments).or_else(|| self.active());
-        let editor = match self.calls.choose(selector.as_deref()) {
+        let caller = self.caller(context);
+        let told = self.calls.told(&caller, selector.as_deref()).await;
+        let editors = self.calls.hub().snapshot();
+        let editor = match told {
             Ok(editor) => editor,
-            Err(why) => return Some(answer::ending(&diagnose::no_target(&why, None)).into()),
+            // Nobody can know, so nobody has ever been offered it.
+            Err(ending)
+                if ending.cause == UNSUPPORTED
+                    && editors.iter().all(|one| own_tool(one, name).is_none()) =>
+            {
+                return None;
+            }
+            Err(ending) => return Some(answer::ending(&ending).into()),
         };
-        let Some(tool) = own_tool(&editor, name) else {
-            return Some(answer::ending(&no_such_tool(&editor, name, &editors)).into());
-        };
-        Some(self.run_custom(&editor, tool, arguments, context).await)
+        match own_tool(&editor, name) {
+            Some(tool) => Some(
+                self.run_custom(&editor, tool, arguments, &caller, context)
+                    .await,
+            ),
+            None if self.calls.is_nobodys(name) => None,
+            None => Some(answer::ending(&no_such_tool(&editor, name, &editors)).into()),
+        }
     }
 
     /// The same by the name of a tool that takes the name.
@@ -50,7 +67,8 @@ impl UnityMcp {
             return answer::ending(&ending.retryable(false)).into();
         }
         let selector = call.unity_instance.clone().or_else(|| self.active());
-        let editor = match self.told(selector.as_deref(), context).await {
+        let caller = self.caller(context);
+        let editor = match self.calls.told(&caller, selector.as_deref()).await {
             Ok(editor) => editor,
             Err(ending) => return answer::ending(&ending).into(),
         };
@@ -60,7 +78,8 @@ impl UnityMcp {
         };
         let arguments = call.params.get("parameters").and_then(Value::as_object);
         let arguments = arguments.cloned().unwrap_or_default();
-        self.run_custom(&editor, tool, arguments, context).await
+        self.run_custom(&editor, tool, arguments, &caller, context)
+            .await
     }
 
     /// The resource `mcpforunity://custom-tools`, with the fields of the Python server (10.3.0).
@@ -68,7 +87,8 @@ impl UnityMcp {
         &self,
         context: &RequestContext<RoleServer>,
     ) -> Result<Value, Ending> {
-        let editor = self.told(self.active().as_deref(), context).await?;
+        let caller = self.caller(context);
+        let editor = self.calls.told(&caller, self.active().as_deref()).await?;
         let data = definitions(&editor);
         let text = format!(
             "The project of {} defines {} tools.",
@@ -83,6 +103,7 @@ impl UnityMcp {
         editor: &Instance,
         tool: &CustomTool,
         arguments: Map<String, Value>,
+        caller: &Caller,
         context: &RequestContext<RoleServer>,
     ) -> CallToolResponse {
         let call = match tool.prepare(arguments) {
@@ -99,25 +120,8 @@ impl UnityMcp {
             let work = |caller| async move { run_custom(&calls, &caller, &hash, &call).await };
             return self.begin_task(work, context);
         }
-        let caller = self.caller(context);
-        let result = run_custom(&self.calls, &caller, &editor.hash, &call).await;
+        let result = run_custom(&self.calls, caller, &editor.hash, &call).await;
         result.into()
-    }
-
-    /// The editor that a call is for; one that has not said what it offers is asked.
-    async fn told(
-        &self,
-        selector: Option<&str>,
-        context: &RequestContext<RoleServer>,
-    ) -> Result<Instance, Ending> {
-        let editor = self.calls.choose(selector);
-        let editor = editor.map_err(|why| diagnose::no_target(&why, None))?;
-        if editor.tools.is_some() {
-            return Ok(editor);
-        }
-        let caller = self.caller(context);
-        let asked = self.calls.sync_tools(&caller, Some(&editor.hash)).await?;
-        Ok(asked.0)
     }
 }
 
