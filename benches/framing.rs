@@ -13,7 +13,7 @@ use benches::{KIB, MIB, Pair, conclude, keep_to, payload, runtime, serving, thor
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use criterion::{Criterion, Throughput, criterion_group};
 use futures::executor::block_on;
-use futures::{SinkExt, Stream, StreamExt};
+use futures::{Sink, SinkExt, Stream, StreamExt};
 use mcp_transport_core::Message;
 use mcp_transport_core::codec::{Batches, Codec, Framed, LengthPrefixed, Lines, Outgoing};
 use rmcp::RoleServer;
@@ -132,8 +132,8 @@ const EMPTIED: usize = 32 * KIB;
 /// Into a buffer that is emptied, as it is when a socket takes it.
 ///
 /// From 16 KiB on nothing is copied here: only the write does it. So the ratios of large messages say that, and no speed.
-fn put(turns: u64, size: usize, message: &Message) -> Duration {
-    let (mut codec, mut out) = (LengthPrefixed::new(), Outgoing::default());
+fn put(turns: u64, mut codec: impl Codec, size: usize, message: &Message) -> Duration {
+    let mut out = Outgoing::default();
     let took = timed(turns, || {
         for _ in 0..frames(size) {
             codec.put(message, &mut out).unwrap();
@@ -153,11 +153,11 @@ fn kept<T>(buffer: T) {
     std::mem::forget(buffer);
 }
 
-fn encoded(turns: u64, size: usize, bytes: &Bytes) -> Duration {
-    let (mut codec, mut out) = (delimited(), BytesMut::with_capacity(2 * EMPTIED));
+fn encoded<T: Clone, C: Encoder<T>>(turns: u64, mut codec: C, size: usize, item: &T) -> Duration {
+    let mut out = BytesMut::with_capacity(2 * EMPTIED);
     let took = timed(turns, || {
         for _ in 0..frames(size) {
-            codec.encode(bytes.clone(), &mut out).unwrap();
+            assert!(codec.encode(item.clone(), &mut out).is_ok());
             if out.len() >= EMPTIED {
                 black_box(&out);
                 out.clear();
@@ -174,18 +174,25 @@ fn encode(criterion: &mut Criterion) {
         ("40 B", 40, Unpromised),
         ("64 B", 64, AtLeast(5.5)),
         ("1 KiB", KIB, AtLeast(2.5)),
-        ("64 KiB", 64 * KIB, Unpromised),
-        ("1 MiB", MIB, Unpromised),
-        ("16 MiB", 16 * MIB, Unpromised),
+        ("64 KiB, by reference", 64 * KIB, Unpromised),
+        ("1 MiB, by reference", MIB, Unpromised),
+        ("16 MiB, by reference", 16 * MIB, Unpromised),
     ] {
         let bytes = Bytes::from(payload(size));
         let message = Message::from(bytes.clone());
-        let name = format!("encode, {name} / LengthDelimitedCodec");
+        let row = format!("encode, {name} / LengthDelimitedCodec");
         let amount = Throughput::Bytes((frames(size) * size) as u64);
-        Pair::new(&name, goal, amount).run(
+        Pair::new(&row, goal, amount.clone()).run(
             &mut group,
-            |turns| put(turns, size, &message),
-            |turns| encoded(turns, size, &bytes),
+            |turns| put(turns, LengthPrefixed::new(), size, &message),
+            |turns| encoded(turns, delimited(), size, &bytes),
+        );
+        let text = String::from_utf8(payload(size)).unwrap();
+        let row = format!("encode lines, {name} / LinesCodec");
+        Pair::new(&row, Unpromised, amount).run(
+            &mut group,
+            |turns| put(turns, Lines::new(), size, &message),
+            |turns| encoded(turns, LinesCodec::new(), size, &text.as_str()),
         );
     }
     group.finish();
@@ -198,7 +205,7 @@ fn limits(criterion: &mut Criterion) {
     for (name, size) in [("64 B", 64), ("1 KiB", KIB)] {
         let bytes = length_prefixed(size);
         let amount = Throughput::Bytes(bytes.len() as u64);
-        let delimited = |turns| read_delimited(turns, &bytes);
+        let theirs = |turns| read_delimited(turns, &bytes);
         let row = format!("limit: a copy and a reference for each, {name} / LengthDelimitedCodec");
         let counted = |turns| {
             pieces(turns, size + 8, &bytes, |piece| {
@@ -208,7 +215,7 @@ fn limits(criterion: &mut Criterion) {
                 }
             })
         };
-        Pair::new(&row, Unpromised, amount.clone()).run(&mut group, counted, delimited);
+        Pair::new(&row, Unpromised, amount.clone()).run(&mut group, counted, theirs);
         let row = format!("limit: two copies and room for each, {name} / LengthDelimitedCodec");
         let mut buffer = vec![0; PIECE];
         let owned = |turns| {
@@ -219,7 +226,7 @@ fn limits(criterion: &mut Criterion) {
                 }
             })
         };
-        Pair::new(&row, Unpromised, amount.clone()).run(&mut group, owned, delimited);
+        Pair::new(&row, Unpromised, amount.clone()).run(&mut group, owned, theirs);
 
         let row =
             format!("limit: a copy of head and payload, {name} / LengthDelimitedCodec, encode");
@@ -238,8 +245,9 @@ fn limits(criterion: &mut Criterion) {
                 }
             })
         };
-        Pair::new(&row, Unpromised, amount)
-            .run(&mut group, copied, |turns| encoded(turns, size, &payload));
+        Pair::new(&row, Unpromised, amount).run(&mut group, copied, |turns| {
+            encoded(turns, delimited(), size, &payload)
+        });
     }
     let bytes = lines(KIB);
     let row = "limit: two copies, a search and room for each, 1 KiB / LinesCodec";
@@ -296,6 +304,82 @@ fn newline(criterion: &mut Criterion) {
         let row = format!("lines, {name} / LinesCodec");
         let alone = |turns| read(turns, ours, |message| drop(black_box(message.unwrap())));
         Pair::new(&row, split, amount).run(&mut group, alone, |turns| read_lines(turns, &bytes));
+    }
+    group.finish();
+}
+
+/// What has gone one way through a pipe in memory: fed and flushed by one task, read by another, all in one thread.
+async fn through<M: Clone, E: std::fmt::Debug, F: std::fmt::Debug>(
+    turns: u64,
+    count: usize,
+    item: &M,
+    mut left: impl Sink<M, Error = E> + Unpin,
+    mut right: impl Stream<Item = Result<impl Sized, F>> + Unpin,
+) -> Duration {
+    let start = Instant::now();
+    for _ in 0..turns {
+        let sent = async {
+            for _ in 0..count {
+                left.feed(item.clone()).await.unwrap();
+            }
+            left.flush().await.unwrap();
+        };
+        let received = async {
+            for _ in 0..count {
+                black_box(right.next().await.unwrap().unwrap());
+            }
+        };
+        futures::join!(sent, received);
+    }
+    start.elapsed()
+}
+
+/// Encoded and decoded again.
+fn both(criterion: &mut Criterion) {
+    let runtime = runtime();
+    let mut group = criterion.benchmark_group("both");
+    for (name, size) in [
+        ("40 B", 40),
+        ("1 KiB", KIB),
+        ("64 KiB", 64 * KIB),
+        ("1 MiB", MIB),
+    ] {
+        // Nobody counts references: a text that is borrowed has none.
+        let text: &str = String::from_utf8(payload(size)).unwrap().leak();
+        let (bytes, count) = (Bytes::from_static(text.as_bytes()), frames(size));
+        let message = Message::from(bytes.clone());
+        let amount = Throughput::Bytes((count * size) as u64);
+        let pipe = || tokio::io::duplex(64 * KIB);
+        let row = format!("encode and decode, {name} / LengthDelimitedCodec");
+        Pair::new(&row, Unpromised, amount.clone()).run(
+            &mut group,
+            |turns| {
+                let (left, right) = pipe();
+                let (left, right) = (LengthPrefixed::framed(left), LengthPrefixed::framed(right));
+                runtime.block_on(through(turns, count, &message, left, right))
+            },
+            |turns| {
+                let (left, right) = pipe();
+                let left = FramedWrite::new(left, delimited());
+                let right = FramedRead::new(right, delimited());
+                runtime.block_on(through(turns, count, &bytes, left, right))
+            },
+        );
+        let row = format!("encode and decode lines, {name} / LinesCodec");
+        Pair::new(&row, Unpromised, amount).run(
+            &mut group,
+            |turns| {
+                let (left, right) = pipe();
+                let (left, right) = (Lines::framed(left), Lines::framed(right));
+                runtime.block_on(through(turns, count, &message, left, right))
+            },
+            |turns| {
+                let (left, right) = pipe();
+                let left = FramedWrite::new(left, LinesCodec::new());
+                let right = FramedRead::new(right, LinesCodec::new());
+                runtime.block_on(through(turns, count, &text, left, right))
+            },
+        );
     }
     group.finish();
 }
@@ -389,7 +473,7 @@ fn receiver(reader: Reader) -> u16 {
                 }
             }
             Reader::Delimited => {
-                let mut frames = FramedRead::new(read, delimited());
+                let mut frames = FramedRead::with_capacity(read, delimited(), 64 * KIB);
                 while let Some(Ok(frame)) = frames.next().await {
                     black_box(frame.freeze());
                     count += 1;
@@ -505,17 +589,17 @@ async fn receipt(stream: &TcpStream, mut count: u64) {
 criterion_group! {
     name = framing;
     config = benches::quick();
-    targets = decode, encode, limits, newline
+    targets = decode, encode, limits, newline, both
 }
 
 criterion_group! {
-    name = through;
+    name = long;
     config = thorough();
     targets = pipe, streamed
 }
 
 fn main() {
     framing();
-    through();
+    long();
     conclude();
 }

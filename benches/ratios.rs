@@ -31,10 +31,30 @@ impl Goal {
         }
     }
 
-    const fn number(self) -> Option<f64> {
+    fn json(self) -> serde_json::Value {
         match self {
-            Self::AtLeast(goal) | Self::AtMost(goal) => Some(goal),
-            Self::None => None,
+            Self::AtLeast(goal) => goal.into(),
+            Self::AtMost(goal) => goal.into(),
+            Self::None => serde_json::Value::Null,
+        }
+    }
+
+    /// What stands in the file: of a run before this one, or of an executable before this one.
+    fn of(entry: &serde_json::Value) -> Self {
+        match (entry["goal"].as_f64(), entry["at"].as_str()) {
+            (Some(goal), Some("most")) => Self::AtMost(goal),
+            (Some(goal), _) => Self::AtLeast(goal),
+            (None, _) => Self::None,
+        }
+    }
+}
+
+impl std::fmt::Display for Goal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AtLeast(goal) => write!(f, "at least {goal}"),
+            Self::AtMost(goal) => write!(f, "at most {goal}"),
+            Self::None => Ok(()),
         }
     }
 }
@@ -129,7 +149,8 @@ pub fn tell(name: &str, ratio: f64, goal: Goal) {
     told.push((name.to_owned(), ratio, goal));
 }
 
-/// Merges what was noted into `target/ratios.json`: `{"name": {"ratio": r, "goal": g}}`. Says what stands there now.
+/// Merges what was noted into `target/ratios.json`: `{"name": {"ratio": r, "goal": g}}`, and `"at": "most"` where less is better.
+/// Says what stands there now.
 ///
 /// # Panics
 /// If that file cannot be written.
@@ -142,7 +163,10 @@ pub fn save() -> BTreeMap<String, serde_json::Value> {
     for (name, ratio, goal) in told.iter() {
         // Digits that no second run would show again are left out.
         let rounded = format!("{ratio:.4}").parse::<f64>().unwrap_or(*ratio);
-        let entry = serde_json::json!({"ratio": rounded, "goal": goal.number()});
+        let mut entry = serde_json::json!({"ratio": rounded, "goal": goal.json()});
+        if let Goal::AtMost(_) = goal {
+            entry["at"] = "most".into();
+        }
         all.insert(name.clone(), entry);
     }
     let text = serde_json::to_string_pretty(&all).expect("names and numbers");
@@ -163,27 +187,16 @@ pub fn conclude() {
         return;
     }
     let all = save();
-    let told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
     let width = all.keys().map(String::len).max().unwrap_or(0);
     let mut table = String::new();
     for (name, entry) in &all {
-        let now = told.iter().find(|(told, ..)| told == name);
-        let ratio = entry["ratio"].as_f64().unwrap_or(f64::NAN);
-        let wanted = match now.map(|(.., goal)| *goal) {
-            Some(Goal::AtLeast(goal)) => format!("at least {goal}"),
-            Some(Goal::AtMost(goal)) => format!("at most {goal}"),
-            Some(Goal::None) => String::new(),
-            // Of a run before this one; of `cargo bench`, an executable before this one.
-            None => entry["goal"]
-                .as_f64()
-                .map_or_else(String::new, |goal| format!("goal {goal}")),
-        };
-        let missed = now.is_some_and(|(_, ratio, goal)| !goal.is_met(*ratio));
-        let verdict = if missed { "missed" } else { "" };
+        let (ratio, goal) = (entry["ratio"].as_f64().unwrap_or(f64::NAN), Goal::of(entry));
+        let verdict = if goal.is_met(ratio) { "" } else { "missed" };
         let digits = if ratio < 0.1 { 4 } else { 2 };
         let _ = writeln!(
             table,
-            "{name:width$} {ratio:>9.digits$}  {wanted:<14} {verdict}"
+            "{name:width$} {ratio:>9.digits$}  {:<14} {verdict}",
+            goal.to_string()
         );
     }
     let _ = write!(
