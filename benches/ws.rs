@@ -18,6 +18,7 @@ use mcp_transport_ws::{WsListener, WsTransport};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
+use tokio::io::BufReader;
 
 /// Passes on whatever comes.
 fn ours() -> u16 {
@@ -43,6 +44,27 @@ async fn echo(mut client: WsTransport) -> Result<(), Error> {
     Ok(())
 }
 
+/// tokio-tungstenite, fed as ours is above.
+fn fed() -> u16 {
+    serving(|stream| async {
+        let mut client = tokio_tungstenite::accept_async(stream).await.unwrap();
+        while let Some(Ok(message)) = client.next().await {
+            if message.is_close() || client.feed(message).await.is_err() {
+                return;
+            }
+            while let Some(Some(Ok(more))) = client.next().now_or_never() {
+                if more.is_close() || client.feed(more).await.is_err() {
+                    return;
+                }
+            }
+            if client.flush().await.is_err() {
+                return;
+            }
+        }
+    })
+    .port
+}
+
 /// As its examples have it.
 fn tungstenite() -> u16 {
     serving(|stream| async {
@@ -56,14 +78,18 @@ fn tungstenite() -> u16 {
     .port
 }
 
-/// No WebSocket at all.
+/// No WebSocket at all: whatever has arrived goes back.
 fn tcp() -> u16 {
     serving(|stream| async {
-        let (mut read, mut write) = stream.into_split();
-        let _ = tokio::io::copy(&mut read, &mut write).await;
+        let (read, mut write) = stream.into_split();
+        let mut read = BufReader::with_capacity(ROOM, read);
+        let _ = tokio::io::copy_buf(&mut read, &mut write).await;
     })
     .port
 }
+
+/// What the plain echo reads at a time, as ours does. With 8 KiB it is slower, and with 32, too.
+const ROOM: usize = 16 * KIB;
 
 /// A connection, upgraded unless it is plain TCP.
 fn connect(port: u16, websocket: bool) -> TcpStream {
@@ -154,7 +180,7 @@ impl Load {
 
 fn ws(criterion: &mut Criterion) {
     keep_to(1);
-    let (ours, theirs, tcp) = (ours(), tungstenite(), tcp());
+    let (ours, theirs, fed, tcp) = (ours(), tungstenite(), fed(), tcp());
     keep_to(0);
     let mut group = criterion.benchmark_group("ws");
     for (name, size, in_flight, goal) in [
@@ -164,6 +190,7 @@ fn ws(criterion: &mut Criterion) {
     ] {
         let mut load = Load::new(ours, true, size, in_flight);
         let mut other = Load::new(theirs, true, size, in_flight);
+        let mut batched = Load::new(fed, true, size, in_flight);
         let mut plain = Load::new(tcp, false, size, in_flight);
         let amount = Throughput::Elements(1);
         let row = format!("WebSocket {name} / tokio-tungstenite, send each");
@@ -173,6 +200,14 @@ fn ws(criterion: &mut Criterion) {
             |turns| load.run(turns),
             |turns| other.run(turns),
         );
+        if in_flight > 1 {
+            let row = format!("WebSocket {name} / tokio-tungstenite, fed");
+            Pair::new(&row, Unpromised, amount.clone()).run(
+                &mut group,
+                |turns| load.run(turns),
+                |turns| batched.run(turns),
+            );
+        }
         let row = format!("WebSocket {name} / TCP echo");
         Pair::new(&row, Unpromised, amount).run(
             &mut group,

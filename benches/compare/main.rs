@@ -122,7 +122,7 @@ fn compare(flags: &Flags) -> io::Result<()> {
     }
     benches::save();
     println!("\n{}", table.markdown());
-    if flags.only.is_empty() {
+    if flags.only.is_empty() && !flags.without_nginx {
         std::fs::write(&flags.plot, plot(&table))?;
         println!("the plot: {}", flags.plot.display());
     }
