@@ -14,6 +14,8 @@ use mcp_transport_core::{
     Connector, Error, ErrorKind, Eviction, EvictionReason, RetryPolicy, State, memory,
 };
 use proptest::prelude::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use support::Hosts;
 use tokio::time::{self, Instant};
@@ -171,6 +173,42 @@ async fn a_wake_during_a_handshake_that_fails_dials_at_once() {
         time::timeout(DAY / 2, dialer.connect()).await.is_err(),
         "it counted once"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wake_during_a_handshake_takes_no_seat_back_from_a_newer_client() {
+    let (hosts, connector) = Hosts::new();
+    let mut dialer = Dialer::new(connector);
+    let wake = dialer.wake();
+    let _link = dialer.connect().await.unwrap();
+    wake.wake();
+    dialer.ended(&Error::evicted(Eviction::new(EvictionReason::Superseded)));
+    assert!(time::timeout(DAY, dialer.connect()).await.is_err());
+    assert_eq!(hosts.dials(), 1);
+    wake.wake();
+    dialer.connect().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wake_during_a_dial_takes_no_seat_back_from_a_newer_client() {
+    let dials = Arc::<AtomicUsize>::default();
+    let counted = dials.clone();
+    let mut dialer = Dialer::new(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async {
+            time::sleep(secs(2)).await;
+            let eviction = Eviction::new(EvictionReason::Superseded);
+            Err::<memory::End, _>(Error::evicted(eviction))
+        }
+    });
+    let wake = dialer.wake();
+    let waking = async {
+        time::sleep(secs(1)).await;
+        wake.wake();
+    };
+    let (dialled, ()) = tokio::join!(time::timeout(DAY, dialer.connect()), waking);
+    assert!(dialled.is_err());
+    assert_eq!(dials.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -212,12 +212,12 @@ impl<C: Connector> Dialer<C> {
         let (plan, state) = match next {
             Next::Wait(delay) => (Plan::Wait(now.checked_add(delay)), waiting(Some(delay))),
             Next::OnWake => (Plan::Wait(None), waiting(None)),
-            Next::Standby => (
-                Plan::Wait(None),
-                State::Standby {
-                    eviction: eviction(cause),
-                },
-            ),
+            Next::Standby => {
+                // Who woke us did not know of the newer client.
+                self.woken.forget();
+                let eviction = eviction(cause);
+                (Plan::Wait(None), State::Standby { eviction })
+            }
             Next::End => (
                 Plan::End(cause.clone()),
                 State::Closed {

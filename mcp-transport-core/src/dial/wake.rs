@@ -6,8 +6,8 @@ use tokio::sync::watch;
 /// Ends the wait of a dial loop, whatever its schedule says. Clone it freely.
 ///
 /// A wake counts for the wait that it falls into, or for the attempt: if that one fails, the next
-/// is at once. While a connection is up it is forgotten, so that an old hint never takes a seat
-/// back from a newer client.
+/// is at once. It is forgotten while a connection is up, and when a newer client takes the seat, so
+/// that an old hint never takes it back.
 #[derive(Clone, Debug)]
 pub struct Wake(Arc<watch::Sender<u64>>);
 
