@@ -10,18 +10,27 @@
 mod support;
 
 use futures::{FutureExt, Sink, SinkExt, Stream, StreamExt};
+use mcp_transport_core::codec::Lines;
 use mcp_transport_core::memory::{self, End};
 use mcp_transport_core::{
     Error, ErrorKind, Eviction, EvictionReason, Id, Message, Resilient, State,
 };
 use serde_json::Value;
+use std::future;
+#[cfg(unix)]
+use std::io::{BufRead, BufReader, Write};
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use support::{notification, request};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
+#[cfg(unix)]
+use tokio::task;
 use tokio::time;
 
 /// A connection that takes no more once it is broken, as a socket whose peer is gone; what has
@@ -31,6 +40,8 @@ struct Breaking {
     broken: Arc<AtomicBool>,
     /// True if it never runs out of messages.
     floods: bool,
+    /// True once its reader has ended, as one that must not be read after that.
+    ended: bool,
 }
 
 impl Breaking {
@@ -49,7 +60,10 @@ impl Stream for Breaking {
         if self.floods {
             return Poll::Ready(Some(Ok(notification("notifications/message"))));
         }
-        self.inner.poll_next_unpin(cx)
+        assert!(!self.ended, "it is read after its end");
+        let next = self.inner.poll_next_unpin(cx);
+        self.ended = matches!(next, Poll::Ready(None | Some(Err(_))));
+        next
     }
 }
 
@@ -92,10 +106,11 @@ impl Rig {
                 let (inner, host) = memory::pair(1_000);
                 let _ = tx.send(host);
                 let broken = broken.clone();
-                std::future::ready(Ok::<_, Error>(Breaking {
+                future::ready(Ok::<_, Error>(Breaking {
                     inner,
                     broken,
                     floods,
+                    ended: false,
                 }))
             }
         };
@@ -186,4 +201,70 @@ async fn a_host_that_never_stops_talking_does_not_keep_a_connection_whose_write_
     rig.link.feed(request(1, "tools/call")).await.unwrap();
     time::sleep(Duration::from_millis(500)).await;
     assert_eq!(rig.dials.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_failed_write_nothing_is_read_that_has_ended_though_the_client_lets_go_meanwhile() {
+    let mut rig = Rig::new(false).await;
+    rig.call(50).await;
+    rig.answer(50).await;
+    let (mut link, _) = rig.superseded();
+    let mut state = link.watch();
+    link.feed(request(50, "tools/call")).await.unwrap();
+    drop(link);
+    let closed = state.wait_for(State::is_closed).await;
+    closed.expect("the link's task did not panic");
+}
+
+/// A link whose only connection this is.
+fn over<IO: AsyncRead + AsyncWrite + Send + 'static>(ours: IO) -> Resilient {
+    let mut ours = Some(Lines::framed(ours));
+    Resilient::spawn(move || {
+        future::ready(ours.take().ok_or_else(|| ErrorKind::Unreachable.into()))
+    })
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn an_answer_of_which_the_runtime_has_not_heard_yet_is_read_when_a_write_fails() {
+    let (ours, host) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let mut link = over(tokio::net::UnixStream::from_std(ours).unwrap());
+    link.send(request(1, "tools/call")).await.unwrap();
+    let called = task::spawn_blocking(move || {
+        BufReader::new(&host).read_line(&mut String::new()).unwrap();
+        host
+    });
+    let mut host = called.await.unwrap();
+    // From here on the runtime does not ask the system before the write has failed.
+    let answer = Message::response(&Id::from(1), "done").unwrap();
+    writeln!(host, "{}", answer.as_str().unwrap()).unwrap();
+    drop(host);
+    link.feed(request(2, "tools/call")).await.unwrap();
+    let answer: Value = link.next().await.unwrap().unwrap().json().unwrap();
+    assert_eq!(answer["result"], "done", "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_take_more_than_one_turn_of_the_runtime_are_read_when_a_write_fails() {
+    let (ours, theirs) = tokio::io::duplex(16 * 1024 * 1024);
+    let mut link = over(ours);
+    let mut host = Lines::framed(theirs);
+    let long = "x".repeat(32 * 1024);
+    for id in 0..400 {
+        link.send(request(id, "tools/call")).await.unwrap();
+        host.next().await.unwrap().unwrap();
+    }
+    for id in 0..400 {
+        let answer = Message::response(&Id::from(id), &long).unwrap();
+        host.send(answer).await.unwrap();
+    }
+    // By now the host is read no more: the client has not read anything.
+    time::sleep(Duration::from_secs(1)).await;
+    drop(host);
+    link.feed(request(400, "tools/call")).await.unwrap();
+    time::sleep(Duration::from_secs(1)).await;
+    for answer in hear(&mut link, 400).await {
+        assert_eq!(answer["result"], long);
+    }
 }

@@ -54,6 +54,10 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// How often to look whether the machine slept, while something has a deadline.
 const GLANCE: Duration = Duration::from_secs(1);
 
+/// How long is read what the host said before a write failed: it may have arrived without the
+/// runtime having heard of it yet.
+const LAST_WORDS: Duration = Duration::from_millis(20);
+
 /// How many messages are moved from one source before the others have their turn.
 const BATCH: usize = 32;
 
@@ -81,6 +85,7 @@ pub(super) async fn run<C: Connector>(driver: Driver, mut dialer: Dialer<C>, pip
         to_client,
         transport: None,
         unflushed: false,
+        last_words: None,
         timer: Box::pin(time::sleep(Duration::ZERO)),
         armed: None,
         watch: SleepWatch::new(now(), SystemTime::now()),
@@ -124,12 +129,23 @@ struct Link<T> {
     transport: Option<Pin<Box<T>>>,
     /// True if something was fed that was not flushed.
     unflushed: bool,
+    /// Once a write has failed: nothing more is written.
+    last_words: Option<LastWords>,
     timer: Pin<Box<Sleep>>,
     /// What the timer is set to.
     armed: Option<Instant>,
     watch: SleepWatch,
     /// True once the client let go of its end.
     dropped: bool,
+}
+
+/// What is still read of a connection that takes no more.
+struct LastWords {
+    /// Why it takes no more.
+    cause: Error,
+    /// How many messages, at most.
+    left: usize,
+    patience: Pin<Box<Sleep>>,
 }
 
 impl<T> Link<T>
@@ -219,6 +235,7 @@ where
         let now = self.read_clocks();
         self.driver.connected(now);
         self.unflushed = false;
+        self.last_words = None;
         let mut established = false;
         poll_fn(|cx| {
             let now = self.read_clocks();
@@ -307,33 +324,43 @@ where
 
     /// One turn over all sources: reads before it writes. True if anything moved.
     fn poll_turn(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<bool, Error> {
+        if self.last_words.is_some() {
+            return self.poll_last_words(now, cx);
+        }
         let heard = self.poll_read(now, cx)?;
         let client = self.poll_client(now, cx);
         let wrote = match self.poll_write(now, cx) {
             Ok(wrote) => wrote,
-            Err(cause) => return Err(self.poll_last(now, cx).unwrap_or(cause)),
+            Err(cause) => {
+                self.last_words = Some(LastWords {
+                    cause,
+                    left: self.driver.last_words(),
+                    patience: Box::pin(time::sleep(LAST_WORDS)),
+                });
+                return Ok(true);
+            }
         };
         let timer = self.poll_timer(now, cx)?;
         Ok(heard || client || wrote || timer)
     }
 
     /// Reads what has arrived over a connection that takes no more, whether the client keeps up or
-    /// not: later there is nobody to read it from. Says how the reader ended, which is how the host
+    /// not: later there is nobody to read it from. Ends as the reader does, which is how the host
     /// did: the failed write only noticed.
-    fn poll_last(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<Error> {
-        let transport = self.transport.as_mut()?;
-        for _ in 0..self.driver.last_words() {
+    fn poll_last_words(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<bool, Error> {
+        let (Some(transport), Some(last)) = (&mut self.transport, &mut self.last_words) else {
+            return Ok(false);
+        };
+        while last.left > 0 {
             match transport.as_mut().poll_next(cx) {
-                Poll::Ready(Some(Ok(message))) => {
-                    if let Err(error) = self.driver.host_said(now, message) {
-                        return Some(error);
-                    }
-                }
-                Poll::Ready(Some(Err(error))) => return Some(error),
-                Poll::Ready(None) | Poll::Pending => return None,
+                Poll::Ready(Some(message)) => self.driver.host_said(now, message?)?,
+                Poll::Ready(None) => break,
+                Poll::Pending if last.patience.poll_unpin(cx).is_pending() => return Ok(false),
+                Poll::Pending => break,
             }
+            last.left -= 1;
         }
-        None
+        Err(last.cause.clone())
     }
 
     fn poll_read(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<bool, Error> {
@@ -469,7 +496,7 @@ where
 
     /// True if the host has everything that is ready for it.
     fn is_written(&self) -> bool {
-        self.driver.is_written() && !self.unflushed
+        self.driver.is_written() && !self.unflushed && self.last_words.is_none()
     }
 }
 

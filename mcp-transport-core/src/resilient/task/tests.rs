@@ -45,6 +45,7 @@ impl Rig {
             to_client: mpsc::channel(1).0,
             transport: None,
             unflushed: false,
+            last_words: None,
             timer: Box::pin(time::sleep(Duration::ZERO)),
             armed: None,
             watch: SleepWatch::new(now(), SystemTime::now()),
