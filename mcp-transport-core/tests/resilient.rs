@@ -9,14 +9,20 @@
 
 mod support;
 
-use futures::{SinkExt, StreamExt};
+use futures::{Sink, SinkExt, Stream, StreamExt};
 use mcp_transport_core::delivery::Replay;
+use mcp_transport_core::resilient::Handle;
 use mcp_transport_core::{
     Error, ErrorKind, Eviction, EvictionReason, Message, Resilient, RetryPolicy, State,
 };
 use serde_json::{Value, json};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use support::{Host, Hosts, notification, request};
+use tokio::sync::oneshot;
 use tokio::time::{self, Instant};
 
 async fn hear(link: &mut Resilient) -> Value {
@@ -772,6 +778,57 @@ async fn dropping_a_link_that_is_down_ends_its_dialling() {
     let dials = hosts.dials();
     time::sleep(Duration::from_secs(600)).await;
     assert_eq!(hosts.dials(), dials);
+}
+
+/// Ends at once, and notes that it is being closed, which takes its time.
+struct Fleeting(Arc<AtomicBool>);
+
+impl Stream for Fleeting {
+    type Item = Result<Message, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(None)
+    }
+}
+
+impl Sink<Message> for Fleeting {
+    type Error = Error;
+
+    fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn start_send(self: Pin<&mut Self>, _: Message) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.0.store(true, Ordering::Relaxed);
+        Poll::Pending
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_over_hears_of_its_close_before_the_next_dial() {
+    let handle = Arc::<OnceLock<Handle>>::default();
+    let (tell, told) = oneshot::channel();
+    let closing = Arc::<AtomicBool>::default();
+    let (waking, mut tell, mut first) = (handle.clone(), Some(tell), true);
+    let link = Resilient::spawn(move || {
+        if std::mem::take(&mut first) {
+            // So that the next dial is at once.
+            waking.get().unwrap().wake();
+        } else if let Some(tell) = tell.take() {
+            tell.send(closing.load(Ordering::Relaxed)).unwrap();
+        }
+        std::future::ready(Ok(Fleeting(closing.clone())))
+    });
+    handle.set(link.handle()).unwrap();
+    assert!(told.await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]

@@ -164,9 +164,7 @@ where
             }
             tracing::debug!(%cause, "the connection ended");
             if let Some(transport) = self.transport.take() {
-                // We may be the one who gives up on it: the peer is told, and the next dial need
-                // not wait for that.
-                tokio::spawn(goodbye(transport));
+                part(transport);
             }
             let now = self.read_clocks();
             self.driver.lost(now, &cause);
@@ -515,6 +513,18 @@ async fn asked(mut close: watch::Receiver<Option<Close>>) -> Close {
 
 async fn goodbye<T: Sink<Message, Error = Error>>(mut transport: Pin<Box<T>>) {
     let _ = time::timeout(GOODBYE, transport.close()).await;
+}
+
+/// Says goodbye beside the next dial: we may be the one who gives up on it, and the peer is told. It
+/// begins here, since that dial may be one that waits for what is being closed.
+fn part<T>(transport: Pin<Box<T>>)
+where
+    T: Sink<Message, Error = Error> + Send + 'static,
+{
+    let mut goodbye = Box::pin(goodbye(transport));
+    if goodbye.as_mut().now_or_never().is_none() {
+        tokio::spawn(goodbye);
+    }
 }
 
 /// By tokio's clock, which tests can pause.
