@@ -158,10 +158,9 @@ where
             if let Some(end) = self.dial(dialer).await {
                 return end;
             }
-            let cause = self.converse(dialer).await;
-            if self.dropped {
+            let Some(cause) = self.converse(dialer).await else {
                 return End::Asked(Close::Dropped);
-            }
+            };
             tracing::debug!(%cause, "the connection ended");
             if let Some(transport) = self.transport.take() {
                 part(transport);
@@ -169,6 +168,9 @@ where
             let now = self.read_clocks();
             self.driver.lost(now, &cause);
             dialer.ended(&cause);
+            if self.dropped {
+                return End::Asked(Close::Dropped);
+            }
         }
     }
 
@@ -228,8 +230,11 @@ where
         self.driver.refuse(refusal);
     }
 
-    /// Until the connection ends, or the client is gone.
-    async fn converse<C: Connector<Transport = T>>(&mut self, dialer: &mut Dialer<C>) -> Error {
+    /// Until the connection ends, and why; or the client is gone: `None`.
+    async fn converse<C: Connector<Transport = T>>(
+        &mut self,
+        dialer: &mut Dialer<C>,
+    ) -> Option<Error> {
         let now = self.read_clocks();
         self.driver.connected(now);
         self.unflushed = false;
@@ -240,14 +245,14 @@ where
             for _ in 0..ROUNDS {
                 let moved = match self.poll_turn(now, cx) {
                     Ok(moved) => moved,
-                    Err(cause) => return Poll::Ready(cause),
+                    Err(cause) => return Poll::Ready(Some(cause)),
                 };
                 if !established && self.driver.is_open() {
                     established = true;
                     dialer.established();
                 }
                 if self.dropped {
-                    return Poll::Ready(Error::new(ErrorKind::Closed));
+                    return Poll::Ready(None);
                 }
                 if !moved {
                     return Poll::Pending;
