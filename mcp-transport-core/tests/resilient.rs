@@ -864,6 +864,21 @@ async fn close_waits_for_answers_and_then_answers_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_said_before_the_close_is_sent() {
+    let (mut hosts, connector) = Hosts::new();
+    let mut link = Resilient::spawn(connector);
+    let mut host = hosts.accept().await;
+    link.feed(request(1, "tools/call")).await.unwrap();
+    let handle = link.handle();
+    let serving = async {
+        let id = host.hear_request("tools/call").await;
+        host.answer(id, json!("done")).await;
+    };
+    tokio::join!(handle.close(Duration::from_secs(5)), serving);
+    assert_eq!(hear(&mut link).await["result"], "done");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_host_that_goes_while_the_link_waits_to_close_is_what_its_calls_are_told_of() {
     let (mut hosts, connector) = Hosts::new();
     let mut link = Resilient::spawn(connector);

@@ -49,9 +49,9 @@ impl Handle {
         self.wake.wake();
     }
 
-    /// Closes the link: takes no more calls, waits for the answers of those in flight, for
-    /// `deadline` at most, then says goodbye to the host and answers the rest. Returns when the
-    /// link is closed.
+    /// Closes the link: takes no calls but those that were sent before, waits for the answers of
+    /// those in flight, for `deadline` at most, then says goodbye to the host and answers the rest.
+    /// Returns when the link is closed.
     ///
     /// # Cancel safety
     /// Once polled, the link closes also if this future is dropped. Only the first deadline counts.

@@ -87,7 +87,7 @@ pub struct Resilient {
     done: Option<oneshot::Receiver<()>>,
 }
 
-/// Messages between the client and the task, each way, before the sender waits.
+/// Messages between the client and the task, each way, before the sender waits; and one more.
 const CHANNEL: usize = 64;
 
 impl Resilient {

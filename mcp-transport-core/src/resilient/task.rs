@@ -4,6 +4,7 @@
     reason = "a shell: it has a timer, reads the clocks for the driver, and says goodbye in a task of its own"
 )]
 
+use super::CHANNEL;
 use super::driver::Driver;
 use crate::dial::{Dialer, State};
 use crate::error::{Error, ErrorKind};
@@ -100,7 +101,7 @@ pub(super) async fn run<C: Connector>(driver: Driver, mut dialer: Dialer<C>, pip
         End::Lost(cause) => (cause.clone(), true),
         End::Asked(_) => (Error::new(ErrorKind::Closed), false),
     };
-    if let End::Asked(Close::Dropped) = end {
+    if let End::Asked(_) = end {
         link.hear_out();
     }
     link.driver.refuse(Some(cause.clone()));
@@ -264,12 +265,15 @@ where
         .await
     }
 
-    /// Takes the last that the client said before it let go, also from one that does not read: it
-    /// is not much, for there is no more to come than the channel holds.
+    /// Takes what the client said before the end was asked for, also from one that does not read:
+    /// no more than the channel holds.
     fn hear_out(&mut self) {
         let now = self.read_clocks();
-        while let Some(Some(Outbound { message, read })) = self.from_client.next().now_or_never() {
-            self.driver.client_said(now, message, read);
+        for _ in 0..=CHANNEL {
+            let Some(Some(said)) = self.from_client.next().now_or_never() else {
+                break;
+            };
+            self.driver.client_said(now, said.message, said.read);
         }
     }
 
