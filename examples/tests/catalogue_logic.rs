@@ -8,6 +8,7 @@ use examples::catalogue::{Call, Catalogue, Reply, Verdict, Verify};
 use examples::logic::{self, Logic, Step};
 use mcp_transport_core::{Ending, Outcome};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 /// Begins a call; the error is what the client would read.
 fn try_begin(tool: &str, args: &Value) -> Result<Box<dyn Logic>, String> {
@@ -334,17 +335,52 @@ fn structured_edits_go_as_they_are_and_know_the_hash_of_before() {
     let (command, question) = verify.question();
     assert_eq!((command, &question), ("manage_script", &sha.params));
     let judge = |sha: &str| verify.judge(&reply(&json!({"sha256": sha})));
-    assert_eq!(judge("new"), Verdict::Took);
+    // Where the plugin places it nobody here knows what it makes of the script.
+    assert_eq!(judge("new"), Verdict::Unknown);
     assert_eq!(judge("OLD"), Verdict::DidNotTake);
     assert_eq!(verify.judge(&failure("busy")), Verdict::CannotTell);
 }
 
 #[test]
-fn an_edit_of_a_script_whose_hash_nobody_knows_cannot_be_verified() {
+fn an_edit_is_verified_by_the_hash_of_the_text_that_it_makes() {
+    let sha = |text: &str| {
+        let digest = Sha256::digest(text.as_bytes());
+        let digits = digest.iter().map(|byte| format!("{byte:02x}"));
+        digits.collect::<String>()
+    };
+    let edit = json!({"startLine": 2, "startCol": 3, "endLine": 2, "endCol": 6, "newText": "long"});
+    let by_place =
+        json!({"uri": "Assets/Foo.cs", "edits": [edit], "precondition_sha256": sha(FOO)});
+    let text = json!([{"op": "regex_replace", "pattern": "int a", "text": "long a"}]);
+    for (tool, args) in [
+        ("apply_text_edits", by_place),
+        ("script_apply_edits", foo(&text)),
+    ] {
+        let mut logic = begin(tool, &args);
+        ask(&mut *logic, None);
+        let change = ask(&mut *logic, Some(&source(FOO)));
+        let verify = Verify::for_call(&change).expect("a read can tell");
+        let judge = |text: &str| verify.judge(&reply(&json!({"sha256": sha(text)})));
+        assert_eq!(judge(&FOO.replace("int a", "long a")), Verdict::Took);
+        assert_eq!(judge(FOO), Verdict::DidNotTake, "{tool}");
+        assert_eq!(judge("saved by hand"), Verdict::Unknown, "{tool}");
+    }
+}
+
+#[test]
+fn an_edit_of_a_script_that_was_not_read_or_is_another_one_cannot_be_verified() {
     let edits = json!([{"startLine": 1, "startCol": 1, "endLine": 1, "endCol": 1, "newText": "x"}]);
-    let args = json!({"uri": "Assets/Foo.cs", "edits": edits});
-    let change = ask(&mut *begin("apply_text_edits", &args), None);
-    assert!(Verify::for_call(&change).is_none());
+    let mut args = json!({"uri": "Assets/Foo.cs", "edits": edits});
+    let unread = ask(&mut *begin("apply_text_edits", &args), None);
+    assert!(Verify::for_call(&unread).is_none());
+
+    args["precondition_sha256"] = "of another text".into();
+    let mut logic = begin("apply_text_edits", &args);
+    ask(&mut *logic, None);
+    let stale = ask(&mut *logic, Some(&source(FOO)));
+    // The plugin refuses it, in its own words.
+    assert_eq!(stale.params["precondition_sha256"], "of another text");
+    assert!(Verify::for_call(&stale).is_none());
 }
 
 #[test]
@@ -553,9 +589,11 @@ fn ranges_are_taken_in_every_notation() {
         json!({"startLine": 2, "startCol": 6, "endLine": 2, "endCol": 3, "text": "x"}),
         json!({"range": {"start": {"line": 1, "character": 2}, "end": {"line": 1, "character": 5}}, "text": "x"}),
     ] {
-        let change = ask(&mut *begin(edit), None);
+        let mut logic = begin(edit);
+        ask(&mut *logic, None);
+        let change = ask(&mut *logic, Some(&source(FOO)));
         assert_eq!(change.params["edits"], wanted);
-        assert_eq!(change.sha.as_deref(), Some("s"));
+        assert_eq!(change.params["precondition_sha256"], "s");
     }
     let mut logic = begin(json!({"range": [17, 14], "newText": "x"}));
     ask(&mut *logic, None);

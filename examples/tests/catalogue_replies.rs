@@ -253,8 +253,8 @@ fn a_created_script_is_verified_by_its_contents() {
     assert_eq!(verify.question(), ("manage_script", question));
     assert_eq!(verify.judge(&read("class Foo {}")), Verdict::Took);
     assert_eq!(verify.judge(&read("\u{feff}class Foo {}")), Verdict::Took);
-    assert_eq!(verify.judge(&read("class Old {}")), Verdict::IsNotSo);
-    assert_eq!(verify.judge(&not_found()), Verdict::IsNotSo);
+    assert_eq!(verify.judge(&read("class Old {}")), Verdict::Unknown);
+    assert_eq!(verify.judge(&not_found()), Verdict::Unknown);
     assert_eq!(
         verify.judge(&failed("Unity is reloading")),
         Verdict::CannotTell
@@ -272,7 +272,7 @@ fn a_template_that_is_there_proves_nothing() {
         json!({"action": "create", "name": "Foo", "path": "Assets"}),
     );
     assert_eq!(verify.judge(&read("anything")), Verdict::CannotTell);
-    assert_eq!(verify.judge(&not_found()), Verdict::IsNotSo);
+    assert_eq!(verify.judge(&not_found()), Verdict::Unknown);
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn a_deleted_script_is_verified_by_its_absence() {
     ] {
         let verify = verify(tool, args);
         assert_eq!(verify.judge(&not_found()), Verdict::Took);
-        assert_eq!(verify.judge(&read("class Foo {}")), Verdict::IsNotSo);
+        assert_eq!(verify.judge(&read("class Foo {}")), Verdict::Unknown);
         assert_eq!(
             verify.judge(&failed("Failed to read script: not found")),
             Verdict::CannotTell
@@ -357,11 +357,11 @@ fn play_and_stop_are_verified_by_the_play_mode() {
         verify.judge(&state(busy, false, None, playing, changing))
     };
     assert_eq!(judge(&play, on, false), Verdict::Took);
-    assert_eq!(judge(&play, off, false), Verdict::IsNotSo);
+    assert_eq!(judge(&play, off, false), Verdict::Unknown);
     assert_eq!(judge(&play, off, true), Verdict::CannotTell);
     assert_eq!(judge(&play, entering, false), Verdict::CannotTell);
     assert_eq!(judge(&stop, off, false), Verdict::Took);
-    assert_eq!(judge(&stop, on, false), Verdict::IsNotSo);
+    assert_eq!(judge(&stop, on, false), Verdict::Unknown);
     assert_eq!(judge(&stop, leaving, false), Verdict::CannotTell);
     assert_eq!(play.judge(&failed("no")), Verdict::CannotTell);
 }

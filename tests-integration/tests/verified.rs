@@ -220,3 +220,125 @@ async fn a_script_is_not_deleted_again_after_a_creation_that_waited_behind_it() 
     )
     .await;
 }
+
+/// A script as an IDE has saved it, while nobody here looked.
+const SAVED: &str = "public class New { int saved; }\n";
+const SAVED_SHA: &str = "fea76ccffbab0a2bd10b4199bf25c731c7f85455aa45b2aa3f4667aaf2deb2ee";
+
+/// The same as it was before.
+const TEXT: &str = "public class New { }\n";
+const TEXT_SHA: &str = "fa15b3c4afa2af741f66589c326b7fd50935559cc23caccf99add6d06cddbdf7";
+
+/// And after the edit.
+const COMMENT_SHA: &str = "4a68a886a9b8b94450ca0b20c393d0f8dc4eb3ebeb16eef303e17e705b3331a4";
+
+/// How the editor answers what reads that script.
+fn saved(_: &Value) -> Value {
+    json!({"contents": SAVED, "sha256": SAVED_SHA})
+}
+
+/// The next command, which reads the script.
+async fn reads(plugin: &mut Plugin) -> Value {
+    let read = plugin.command().await;
+    assert_eq!(read["params"]["action"], "read", "{read}");
+    read
+}
+
+async fn finds(plugin: &mut Plugin, read: &Value, text: &str) {
+    let result = json!({"success": true, "data": {"contents": text}});
+    let result = json!({"status": "success", "result": result});
+    plugin.answer(read, &result).await;
+}
+
+/// An edit that makes `TEXT` a comment, is sent after `read` was found, and lost: what its client is answered, and what an editor
+/// that answers like this was told afterwards.
+async fn lost_edit(read: &str, answer: fn(&Value) -> Value) -> (Answer, Vec<String>) {
+    let server = Server::start(Budget::default());
+    let mut plugin = Plugin::dial(&server).await.registered("Game", "0f").await;
+    let client = server.client().await;
+    let edit = json!({"startLine": 1, "startCol": 1, "endLine": 1, "endCol": 1, "newText": "// "});
+    let args = json!({"uri": "Assets/New.cs", "edits": [edit], "precondition_sha256": TEXT_SHA});
+    let (over, is_over) = oneshot::channel();
+    let editor = async {
+        let reads = reads(&mut plugin).await;
+        finds(&mut plugin, &reads, read).await;
+        plugin.command().await;
+        drop(plugin);
+        let back = Plugin::dial(&server).await.registered("Game", "0f").await;
+        does(back, async { drop(is_over.await) }, answer).await
+    };
+    let call = async {
+        let answer = client.call("apply_text_edits", args).await;
+        let _ = over.send(());
+        answer
+    };
+    let lost = tokio::join!(call, editor);
+    server.stop().await;
+    lost
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_is_verified_by_the_text_that_it_makes_and_made_again_where_that_of_before_is() {
+    let (made, told) = lost_edit(TEXT, |_| json!({"sha256": COMMENT_SHA})).await;
+    assert!(made.succeeded(), "{made:?}");
+    assert_eq!(made.value["data"]["verified_after_reload"], true);
+    assert_eq!(told, ["get_sha"]);
+
+    let (again, told) = lost_edit(TEXT, |_| json!({"sha256": TEXT_SHA})).await;
+    assert!(again.succeeded(), "{again:?}");
+    assert_eq!(told, ["get_sha", "apply_text_edits"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_is_not_taken_for_made_where_the_script_was_saved_by_hand_before_it_came() {
+    // Between the read and the edit.
+    let (answer, told) = lost_edit(TEXT, saved).await;
+    assert_eq!(answer.outcome(), Some("unknown"), "{answer:?}");
+    assert_eq!(told, ["get_sha"]);
+
+    // Before the call, which brings a hash that the script has no more.
+    let (answer, told) = lost_edit(SAVED, saved).await;
+    assert_eq!(answer.outcome(), Some("unknown"), "{answer:?}");
+    assert!(told.is_empty(), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_is_not_taken_for_made_after_another_one_that_waited_behind_it() {
+    let server = Server::start(Budget::default());
+    let mut plugin = Plugin::dial(&server).await.registered("Game", "0f").await;
+    let clients = [server.client().await, server.client().await];
+    let append = |text: &str| json!({"name": "New", "path": "Assets", "edits": [{"op": "append", "text": text}]});
+    let (begun, is_begun) = oneshot::channel();
+    let waits = async {
+        is_begun.await.expect("the editor lives");
+        clients[1].call("script_apply_edits", append("// b")).await
+    };
+    let (over, is_over) = oneshot::channel();
+    let editor = async {
+        let first = reads(&mut plugin).await;
+        let _ = begun.send(());
+        // Both have read the script before either edits it.
+        server.queued(1).await;
+        finds(&mut plugin, &first, TEXT).await;
+        let second = reads(&mut plugin).await;
+        server.queued(1).await;
+        finds(&mut plugin, &second, TEXT).await;
+        let lost = plugin.command().await;
+        assert_eq!(lost["params"]["edits"][0]["newText"], "// a\n", "{lost}");
+        server.queued(1).await;
+        drop(plugin);
+        let back = Plugin::dial(&server).await.registered("Game", "0f").await;
+        does(back, async { drop(is_over.await) }, saved).await
+    };
+    let calls = async {
+        let loses = clients[0].call("script_apply_edits", append("// a"));
+        let answers = tokio::join!(loses, waits);
+        let _ = over.send(());
+        answers
+    };
+    let ((lost, waited), told) = tokio::join!(calls, editor);
+    assert!(waited.succeeded(), "{waited:?}");
+    assert_eq!(lost.outcome(), Some("unknown"), "{lost:?}");
+    assert_eq!(told, ["apply_text_edits", "get_sha"]);
+    server.stop().await;
+}

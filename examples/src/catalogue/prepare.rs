@@ -38,8 +38,10 @@ pub struct Call {
     pub long: bool,
     /// Whether to wait until the editor is neither compiling nor about to reload.
     pub preflight: bool,
-    /// The hash that the script to be changed had when the call was made, if that is known.
+    /// The hash that the script to be changed was read to have before the call, if it was.
     pub sha: Option<String>,
+    /// The hash that the change gives it, if that is known.
+    pub new_sha: Option<String>,
 }
 
 /// What bounds a call, where the editor may say otherwise.
@@ -82,6 +84,7 @@ impl Call {
             long: false,
             preflight: false,
             sha: None,
+            new_sha: None,
         }
     }
 
@@ -94,13 +97,14 @@ impl Call {
         }
     }
 
-    /// The same as a change of a script that has this hash now, if that is known.
+    /// The same as a change of a script that was read to have this hash, and gets this new one, as far as they are known.
     #[must_use]
-    pub(crate) fn changing(self, sha: Option<String>) -> Self {
+    pub(crate) fn changing(self, sha: Option<String>, new_sha: Option<String>) -> Self {
         Self {
             replay_safe: false,
             reload: true,
             sha,
+            new_sha,
             ..self
         }
     }
@@ -148,6 +152,7 @@ impl Tool {
             long: self.is_long(action),
             preflight: false,
             sha: None,
+            new_sha: None,
         };
         let Some(command) = call.command else {
             call.params = args.into();

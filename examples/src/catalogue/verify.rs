@@ -30,9 +30,10 @@ pub enum Verdict {
     Took,
     /// It is not so, and the call says itself which state it changes: it may be made again.
     DidNotTake,
-    /// It is not so now. It may have been, and undone since: by a call that waited behind this one, by a game that ends itself, by
-    /// whoever sits at the editor. Made again it could undo that, so nobody knows.
-    IsNotSo,
+    /// Nobody knows, and no later read will tell. What is not so now may have been, and undone since: by a call that waited behind
+    /// this one, by a game that ends itself, by whoever sits at the editor. What has changed may be theirs. Made again it could
+    /// undo that.
+    Unknown,
     /// This answer does not settle it. While the editor is busy a later one may.
     CannotTell,
 }
@@ -50,8 +51,12 @@ enum Effect {
     Refreshed { sent_at: Option<i64> },
     /// The editor plays, or does not.
     Playing(bool),
-    /// The script no longer has this hash.
-    Edited { script: Script, before: String },
+    /// The script no longer has the hash of before, but that of the edit's text, if it is known.
+    Edited {
+        script: Script,
+        before: String,
+        after: Option<String>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -82,6 +87,7 @@ impl Verify {
             ("manage_script", Some("apply_text_edits" | "edit")) => Effect::Edited {
                 script: script()?,
                 before: call.sha.clone()?,
+                after: call.new_sha.clone(),
             },
             ("manage_editor", Some("play")) => Effect::Playing(true),
             ("manage_editor", Some("stop")) => Effect::Playing(false),
@@ -133,15 +139,15 @@ impl Verify {
         match &self.effect {
             Effect::Created { contents, .. } => match script_file(reply) {
                 File::There(found) => created(contents.as_deref(), found.as_deref()),
-                File::Gone => Verdict::IsNotSo,
+                File::Gone => Verdict::Unknown,
                 File::Unclear => Verdict::CannotTell,
             },
             Effect::Deleted { .. } => match script_file(reply) {
-                File::There(_) => Verdict::IsNotSo,
+                File::There(_) => Verdict::Unknown,
                 File::Gone => Verdict::Took,
                 File::Unclear => Verdict::CannotTell,
             },
-            Effect::Edited { before, .. } => edited(reply, before),
+            Effect::Edited { before, after, .. } => edited(reply, before, after.as_deref()),
             Effect::Refreshed { sent_at } => refreshed(reply, *sent_at),
             Effect::Playing(wanted) => playing(reply, *wanted),
         }
@@ -177,20 +183,21 @@ fn created(sent: Option<&str>, found: Option<&str>) -> Verdict {
     let bare = |text| str::trim_start_matches(text, '\u{feff}');
     match (sent, found) {
         (Some(sent), Some(found)) if bare(sent) == bare(found) => Verdict::Took,
-        (Some(_), Some(_)) => Verdict::IsNotSo,
+        (Some(_), Some(_)) => Verdict::Unknown,
         // A template was asked for: what it says is the plugin's to decide, and whether the file
         // is older than the call cannot be seen.
         _ => Verdict::CannotTell,
     }
 }
 
-/// The plugin formats what it writes, so that the hash to come is not known. But it writes only if
-/// the script has the hash of before, or right after that was read: what is there instead is ours.
-fn edited(reply: &Reply, before: &str) -> Verdict {
+/// Only the edit's own text proves that it was made: any other may be that of a call that waited behind it, or was saved by hand
+/// before the edit came. What the plugin places itself, or formats, is not known here.
+fn edited(reply: &Reply, before: &str, after: Option<&str>) -> Verdict {
     match reply.data.get("sha256").and_then(Value::as_str) {
         Some(now) if !reply.success || now.is_empty() => Verdict::CannotTell,
+        Some(now) if after.is_some_and(|after| now.eq_ignore_ascii_case(after)) => Verdict::Took,
         Some(now) if now.eq_ignore_ascii_case(before) => Verdict::DidNotTake,
-        Some(_) => Verdict::Took,
+        Some(_) => Verdict::Unknown,
         None => Verdict::CannotTell,
     }
 }
@@ -214,7 +221,7 @@ fn playing(reply: &Reply, wanted: bool) -> Verdict {
     let soon = flag("/editor/play_mode/is_changing");
     match (now, soon) {
         (Some(now), Some(soon)) if now == soon && now == wanted => Verdict::Took,
-        (Some(now), Some(soon)) if now == soon && is_quiet(reply) => Verdict::IsNotSo,
+        (Some(now), Some(soon)) if now == soon && is_quiet(reply) => Verdict::Unknown,
         _ => Verdict::CannotTell,
     }
 }

@@ -1,4 +1,7 @@
 //! `apply_text_edits`: ranges in any notation, as the plugin takes them.
+//!
+//! The script is read before, though the client says its hash: what the edit makes of that text is the proof that it was made, if
+//! its answer is lost.
 
 use serde_json::{Map, Value, json};
 
@@ -62,7 +65,7 @@ enum Place {
 impl Logic for TextEdits {
     fn step(&mut self, answered: Option<&Reply>) -> Step {
         match (&self.state, answered) {
-            (State::Begin, _) if self.edits.iter().any(Edit::counts_characters) => {
+            (State::Begin, _) if self.needs_text() => {
                 self.state = State::Read;
                 let read = self.call.part("manage_script", self.script.read());
                 Step::Ask(Box::new(read))
@@ -86,12 +89,28 @@ impl Logic for TextEdits {
 }
 
 impl TextEdits {
+    /// Without a hash the plugin refuses the edit, so that nothing has to be proven of it.
+    fn needs_text(&self) -> bool {
+        let is_sent = || !self.is_preview() && ranges::overlap(&self.ranges("")).is_none();
+        self.edits.iter().any(Edit::counts_characters) || (self.given().is_some() && is_sent())
+    }
+
+    /// Where they are in this text, which only characters depend on.
+    fn ranges(&self, source: &str) -> Vec<Range> {
+        self.edits.iter().map(|edit| edit.range(source)).collect()
+    }
+
+    /// The hash that the client knows.
+    fn given(&self) -> Option<&str> {
+        self.call.params["precondition_sha256"].as_str()
+    }
+
+    fn is_preview(&self) -> bool {
+        self.call.params["options"]["debug_preview"] == true
+    }
+
     fn send(&mut self, source: Option<&str>) -> Step {
-        let ranges: Vec<_> = self
-            .edits
-            .iter()
-            .map(|edit| edit.range(source.unwrap_or_default()))
-            .collect();
+        let ranges = self.ranges(source.unwrap_or_default());
         if let Some(answer) = ranges::overlap(&ranges) {
             return Step::Done(answer);
         }
@@ -100,7 +119,7 @@ impl TextEdits {
             .as_object()
             .cloned()
             .unwrap_or_default();
-        if options.get("debug_preview") == Some(&Value::Bool(true)) {
+        if self.is_preview() {
             return Step::Done(json!({
                 "success": true, "message": "Preview only: nothing was written.",
                 "data": {"normalizedEdits": edits, "preview": true},
@@ -116,15 +135,18 @@ impl TextEdits {
             "edits": edits, "options": options,
         });
         // Characters count in the text that was read, so that is what must still be there.
-        let given = self.call.params["precondition_sha256"]
-            .as_str()
-            .map(str::to_owned);
-        let sha = given.or_else(|| source.map(sha));
-        if let Some(sha) = &sha {
-            params["precondition_sha256"] = sha.as_str().into();
+        let read = source.map(sha);
+        let wanted = self.given().map(str::to_owned).or_else(|| read.clone());
+        if let Some(wanted) = &wanted {
+            params["precondition_sha256"] = wanted.as_str().into();
         }
+        // Another hash than the client's is refused by the plugin: so there is nothing that a read could prove.
+        let before = read.filter(|read| wanted.is_some_and(|it| it.eq_ignore_ascii_case(read)));
+        let after = source.and_then(|text| ranges::apply(text, &ranges));
+        let after = after.as_deref().map(sha);
         self.state = State::Sent(edits);
-        let change = self.call.part("manage_script", params).changing(sha);
+        let change = self.call.part("manage_script", params);
+        let change = change.changing(before, after);
         Step::Ask(Box::new(change))
     }
 }

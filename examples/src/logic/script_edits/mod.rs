@@ -133,7 +133,7 @@ impl ScriptEdits {
             return Step::Done(self.told(shown));
         }
         match (ranges.is_empty(), self.has_structured()) {
-            (false, _) => self.send_text(&ranges, sha),
+            (false, _) => self.send_text(text, &ranges, sha),
             (true, true) => self.send_structured(Some(sha), false),
             (true, false) => {
                 let message = "No pattern matches anything, so nothing was written.";
@@ -143,7 +143,7 @@ impl ScriptEdits {
         }
     }
 
-    fn send_text(&mut self, ranges: &[Range], sha: String) -> Step {
+    fn send_text(&mut self, text: &str, ranges: &[Range], before: String) -> Step {
         let option = |name: &str, usual: &str| {
             let given = self.options.get(name).filter(|given| !given.is_null());
             given.cloned().unwrap_or_else(|| usual.into())
@@ -154,13 +154,15 @@ impl ScriptEdits {
         };
         let mut params = self.params("apply_text_edits");
         params["edits"] = ranges::wire(ranges);
-        params["precondition_sha256"] = sha.as_str().into();
+        params["precondition_sha256"] = before.as_str().into();
         params["options"] = json!({
             "refresh": option("refresh", "debounced"), "validate": option("validate", "standard"),
             "applyMode": mode,
         });
         self.state = State::TextSent;
-        let change = self.call.part("manage_script", params).changing(Some(sha));
+        let after = ranges::apply(text, ranges).as_deref().map(sha);
+        let change = self.call.part("manage_script", params);
+        let change = change.changing(Some(before), after);
         Step::Ask(Box::new(change))
     }
 
@@ -182,7 +184,7 @@ impl ScriptEdits {
         options.entry("refresh").or_insert_with(|| refresh.into());
         params["options"] = options.into();
         self.state = State::StructuredSent { after_text };
-        let change = self.call.part("manage_script", params).changing(sha);
+        let change = self.call.part("manage_script", params).changing(sha, None);
         Step::Ask(Box::new(change))
     }
 
