@@ -531,6 +531,44 @@ async fn a_client_whose_patience_ends_first_fetches_the_result_by_the_operations
     server.stop().await;
 }
 
+#[tokio::test]
+async fn a_server_is_busy_until_what_its_clients_were_told_to_ask_for_later_is_over() {
+    let server = Server::start(Budget::new(HOUR, Some(Duration::from_millis(200))));
+    let options = Options::default().tool(polled("bake", 1.0));
+    let slow = options.latency_for("execute_menu_item", Duration::from_secs(1));
+    let _editor = server.editor(slow).await;
+    until_listed(&server, "bake").await;
+    let session = Session::begin(server.port).await;
+    for (tool, arguments) in [
+        ("bake", json!({})),
+        ("execute_menu_item", json!({"menu_path": "File/Save"})),
+    ] {
+        let answer = session.call(tool, arguments).await;
+        assert_eq!(answer.outcome(), Some("running"), "{answer:?}");
+        let id = json!({"operation_id": answer.value["operation_id"]});
+        let over = async {
+            loop {
+                let was_busy = server.calls.is_busy();
+                let answer = session.call("get_operation", id.clone()).await;
+                if answer.outcome() != Some("running") {
+                    break answer;
+                }
+                assert!(was_busy, "{tool} is under way");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let answer = timeout(PATIENCE, over).await.expect("it ends some time");
+        assert!(answer.succeeded(), "{answer:?}");
+        let idle = async {
+            while server.calls.is_busy() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        timeout(PATIENCE, idle).await.expect("nothing is under way");
+    }
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_editor_that_listens_says_what_it_has_once_it_is_called_and_is_not_dialled_for_that() {
     for options in [Options::default(), Options::default().installed_rule()] {

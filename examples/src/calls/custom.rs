@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// Tools at work at once, at most, whose result is asked for.
 const MAX_POLLS: usize = 256;
@@ -180,6 +181,7 @@ impl Calls {
             call: call.clone(),
             place,
             said,
+            _under_way: self.under_way.token(),
         };
         tokio::spawn(work.follow(asking, begun, done));
         let guard = given_up_by_client.drop_guard();
@@ -226,6 +228,8 @@ struct Work {
     call: CustomCall,
     place: Place,
     said: watch::Sender<Option<String>>,
+    /// Its client may be answered before it is done.
+    _under_way: TaskTrackerToken,
 }
 
 impl Work {

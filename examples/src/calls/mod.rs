@@ -154,9 +154,10 @@ impl Calls {
         settling.missing(now(), instances)
     }
 
-    /// True while a call is on its way.
+    /// True while a call is on its way, and while an editor works on one whose client was told to ask for it later.
     pub fn is_busy(&self) -> bool {
-        !self.under_way.is_empty()
+        let works = |editor: &Instance| editor.running.is_some();
+        !self.under_way.is_empty() || self.hub.snapshot().iter().any(works)
     }
 
     /// The same with Unity's documentation elsewhere.
