@@ -166,7 +166,7 @@ impl Calls {
     ) -> Result<Reply, Ending> {
         let (command, id) = (call.command.clone(), place.id.clone());
         let (said, news) = watch::channel(begun.message.clone());
-        let (done, mut outcome) = oneshot::channel();
+        let (done, mut outcome) = oneshot::channel::<Ended>();
         let given_up_by_client = CancellationToken::new();
         let work = Work {
             calls: self.clone(),
@@ -190,18 +190,18 @@ impl Calls {
                 biased;
                 ended = &mut outcome => {
                     let lost = |_| Err(diagnose::ran_out_of_sight());
-                    return ended.unwrap_or_else(lost).map_err(|ending: Ending| ending.operation_id(id));
+                    return ended.unwrap_or_else(lost).map_err(|ending| ending.operation_id(id));
                 }
                 // A task whose work has begun goes on, as every command that an editor has.
                 () = caller.gone(), if caller.operation.is_none() => return Err(given_up_at_work()),
                 () = self.stopping.cancelled() => {
-                    let ending = diagnose::shutting_down(Some(Standing::Running));
-                    return Err(ending.operation_id(id));
+                    let ended = last_word(outcome, || diagnose::shutting_down(Some(Standing::Running)));
+                    return ended.map_err(|ending| ending.operation_id(id));
                 }
                 () = until(clock.answer_by) => {
                     guard.disarm();
-                    let ending = polling::still_at_work(&command, now() - clock.started);
-                    return Err(ending.operation_id(id));
+                    let ended = last_word(outcome, || polling::still_at_work(&command, now() - clock.started));
+                    return ended.map_err(|ending| ending.operation_id(id));
                 }
                 () = tokio::time::sleep_until(clock.next_progress.into()) => {
                     let editor = self.editor(hash);
@@ -220,6 +220,15 @@ impl Calls {
     }
 }
 
+/// What came of such work.
+type Ended = Result<Reply, Ending>;
+
+/// What came in the very moment in which its client is answered, or else this. What comes from now on is kept by whoever asks.
+fn last_word(mut outcome: oneshot::Receiver<Ended>, or: impl FnOnce() -> Ending) -> Ended {
+    outcome.close();
+    outcome.try_recv().unwrap_or_else(|_| Err(or()))
+}
+
 /// Work that goes on in an editor, and is asked for.
 struct Work {
     calls: Calls,
@@ -234,12 +243,7 @@ struct Work {
 
 impl Work {
     /// Asks until it is done. If nobody waits any more, what came of it is kept.
-    async fn follow(
-        self,
-        asking: Asking,
-        begun: Reply,
-        done: oneshot::Sender<Result<Reply, Ending>>,
-    ) {
+    async fn follow(self, asking: Asking, begun: Reply, done: oneshot::Sender<Ended>) {
         let ended = self.ask(asking, begun).await;
         let Err(ended) = done.send(ended) else {
             return;
@@ -349,4 +353,25 @@ fn states(reply: &Reply) -> Option<&Vec<Value>> {
     let lists = [&reply.data["tools"], &reply.data, &reply.value["tools"]];
     let named = lists.into_iter().find_map(Value::as_array)?;
     (reply.success && !named.is_empty()).then_some(named)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::envelope::normalise;
+
+    #[test]
+    fn a_result_that_comes_as_its_client_is_answered_is_the_answer_and_a_later_one_is_kept() {
+        let at_work = || polling::still_at_work("bake", Duration::ZERO);
+        let done = || Ok(normalise(&json!({"success": true})));
+        // It was sent, and will be sent to nobody else.
+        let (sender, outcome) = oneshot::channel();
+        assert!(sender.send(done()).is_ok());
+        assert!(last_word(outcome, at_work).is_ok_and(|reply| reply.success));
+        // It was not, and whoever has it is told that nobody takes it any more.
+        let (sender, outcome) = oneshot::channel();
+        let ending = last_word(outcome, at_work).unwrap_err();
+        assert_eq!(ending.cause, "client_budget");
+        assert!(sender.send(done()).is_err());
+    }
 }
