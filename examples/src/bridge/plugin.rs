@@ -211,7 +211,10 @@ where
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
         match self.translator.hub_said(&message)? {
             FromHub::ToBridge(command) if self.translator.is_asking() => {
-                self.next = Some(command);
+                if self.next.replace(command).is_some() {
+                    // The bridge has not even taken the question, and what is not asked gets no answer.
+                    self.translator.unask();
+                }
                 Ok(())
             }
             FromHub::ToBridge(command) => self.link.start_send_unpin(command),
@@ -270,6 +273,7 @@ impl<T, J> fmt::Debug for BridgedPlugin<T, J> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mcp_transport_core::memory;
     use mcp_transport_stdio::bridge::{BridgeTransport, LinkConfig};
     use mcp_transport_stdio::discovery::{Status, project_key};
     use std::time::SystemTime;
@@ -285,6 +289,40 @@ mod tests {
         let mut payload = vec![0; usize::try_from(length).unwrap()];
         far.read_exact(&mut payload).await.unwrap();
         payload
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_takes_the_place_of_our_question_if_that_was_never_written() {
+        let (near, mut far) = memory::pair(0);
+        let project = Project::new(
+            project_key(GAME),
+            Status::new(6400, GAME),
+            SystemTime::now(),
+        );
+        let mut plugin = BridgedPlugin::new(near, &project, |error| async move { error });
+        plugin.next().await.unwrap().unwrap();
+        let command = |id: &str| Message::from(EXECUTE.replace("\"1\"", &format!("{id:?}")));
+        let answer = || Message::from(r#"{"status":"success","result":{}}"#);
+        plugin.send(command("first")).await.unwrap();
+        far.send(answer()).await.unwrap();
+        let heard = plugin.next().await.unwrap().unwrap();
+        assert!(heard.as_str().unwrap().contains(r#""id":"first""#));
+        // Nothing was read over there, so there is no room for the question, whose time has come.
+        let silent = tokio::time::timeout(2 * IDLE, plugin.next()).await;
+        assert!(silent.is_err());
+        plugin.send(command("second")).await.unwrap();
+        let bridge = async {
+            for _ in 0..2 {
+                let frame = far.next().await.unwrap().unwrap();
+                assert!(frame.as_str().unwrap().contains("manage_build"));
+            }
+            far.send(answer()).await.unwrap();
+        };
+        let both = async { tokio::join!(plugin.next(), bridge) };
+        let both = tokio::time::timeout(PATIENCE, both).await;
+        let (heard, ()) = both.expect("the answer is the command's");
+        let heard = heard.unwrap().unwrap();
+        assert!(heard.as_str().unwrap().contains(r#""id":"second""#));
     }
 
     #[tokio::test(start_paused = true)]

@@ -120,6 +120,11 @@ impl Translator {
         Message::from(r#"{"type":"get_tool_states","params":{}}"#)
     }
 
+    /// Our own question was never written.
+    pub(super) fn unask(&mut self) {
+        self.out.retain(|out| *out != Out::Question);
+    }
+
     /// True while nothing is out.
     pub(super) fn is_idle(&self) -> bool {
         self.out.is_empty()
