@@ -1,6 +1,7 @@
 //! How a WebSocket ends, in the family's words, and back. Pure.
 
 use mcp_transport_core::{Error, ErrorKind, Eviction, EvictionReason};
+use std::io;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
@@ -55,8 +56,8 @@ pub(crate) fn of_failure(error: WsError) -> Error {
         WsError::Protocol(ProtocolError::SendAfterClosing) => Error::new(ErrorKind::Closed),
         WsError::WriteBufferFull(_) => Error::new(ErrorKind::Overloaded { retry_after: None })
             .context("the write buffer is full; wait for poll_ready before each message"),
-        // Bad UTF-8, bad masks, bad opcodes: whatever it is, it is no message.
-        error => Error::new(ErrorKind::Malformed).because(error),
+        // Bad UTF-8, bad masks, bad opcodes: whatever it is, it is no message. In words, since the engine may be exchanged.
+        error => Error::new(ErrorKind::Malformed).because(io::Error::other(error.to_string())),
     }
 }
 

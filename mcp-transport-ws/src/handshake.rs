@@ -5,6 +5,7 @@ use data_encoding::BASE64;
 use http::header::{CONNECTION, HOST, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use mcp_transport_core::{Error, ErrorKind};
+use std::io;
 use std::time::Duration;
 
 /// How many headers an answer may have.
@@ -27,7 +28,7 @@ pub(crate) fn new_key() -> Result<String, Error> {
     getrandom::fill(&mut bytes).map_err(|error| {
         Error::new(ErrorKind::Incompatible)
             .context("this machine has no random numbers for the handshake")
-            .because(std::io::Error::other(error))
+            .because(io::Error::other(error.to_string()))
     })?;
     Ok(BASE64.encode(&bytes))
 }
@@ -103,7 +104,7 @@ impl Answer {
             Err(error) => {
                 return Err(Error::new(ErrorKind::Incompatible)
                     .context("the peer does not answer in HTTP")
-                    .because(error));
+                    .because(io::Error::other(error.to_string())));
             }
         };
         let mut headers = HeaderMap::with_capacity(response.headers.len());

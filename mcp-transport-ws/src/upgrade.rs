@@ -16,8 +16,10 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use mcp_transport_core::{Error, ErrorKind};
+use std::error::Error as _;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::time::timeout;
@@ -221,7 +223,7 @@ async fn hand_over(
         Ok(Err(error)) => {
             return Err(Error::new(ErrorKind::Disconnected)
                 .context("the peer left during the handshake")
-                .because(error));
+                .because(beneath(&error)));
         }
         Err(_) => {
             return Err(Error::new(ErrorKind::TimedOut).context(format!(
@@ -232,4 +234,13 @@ async fn hand_over(
     };
     let io = Io::new(TokioIo::new(socket), bytes::Bytes::new());
     Ok(WsTransport::new(io, Role::Server, &config, subprotocol).await)
+}
+
+/// What lies beneath an error of the engine, which may be exchanged: in the system's words, or its own.
+fn beneath(error: &hyper::Error) -> io::Error {
+    let cause = error.source();
+    match cause.and_then(|cause| cause.downcast_ref::<io::Error>()) {
+        Some(system) => io::Error::new(system.kind(), system.to_string()),
+        None => io::Error::other(error.to_string()),
+    }
 }

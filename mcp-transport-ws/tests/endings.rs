@@ -12,6 +12,8 @@ use common::{accepted, dialled, pair, raw};
 use futures::{FutureExt, SinkExt, StreamExt};
 use mcp_transport_core::{Connector, Error, ErrorKind, Eviction, EvictionReason, Message};
 use mcp_transport_ws::{WsConfig, WsConnector, WsTransport};
+use std::error::Error as _;
+use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -207,6 +209,17 @@ async fn half_a_message_and_then_the_end_is_disconnected() {
 }
 
 #[tokio::test]
+async fn what_lies_beneath_an_error_is_no_type_of_the_engine() {
+    let (mut ours, mut wire) = raw(WsConfig::new()).await;
+    wire.write_all(b"\x83\x82\0\0\0\0ab").await.unwrap();
+    let error = end_of(&mut ours).await;
+    let beneath = error.source().unwrap();
+    assert!(beneath.is::<io::Error>(), "{beneath:?}");
+    let text = beneath.to_string();
+    assert!(text.contains("opcode"), "{text}");
+}
+
+#[tokio::test]
 async fn frames_against_the_protocol_are_malformed_and_the_peer_is_told() {
     let bad: [(&[u8], u16); 4] = [
         (b"\x81\x82\0\0\0\0\xff\xff", 1007), // text that is not UTF-8
@@ -387,7 +400,7 @@ async fn a_reset_is_disconnected_and_says_so_in_its_source() {
     let error = end_of(&mut ours).await;
     assert_eq!(error.kind(), ErrorKind::Disconnected);
     // On Windows a reset may look like an end, depending on when the socket is asked.
-    assert!(std::error::Error::source(&error).is_some() || cfg!(windows));
+    assert!(error.source().is_some() || cfg!(windows));
 }
 
 #[tokio::test]

@@ -16,7 +16,9 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use mcp_transport_core::{Error, ErrorKind};
+use std::error::Error as _;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -214,5 +216,14 @@ impl Caller {
 fn broke(error: hyper::Error) -> Error {
     Error::new(ErrorKind::Disconnected)
         .context("the connection to the broker broke")
-        .because(error)
+        .because(beneath(&error))
+}
+
+/// What lies beneath an error of the engine, which may be exchanged: in the system's words, or its own.
+fn beneath(error: &hyper::Error) -> io::Error {
+    let cause = error.source();
+    match cause.and_then(|cause| cause.downcast_ref::<io::Error>()) {
+        Some(system) => io::Error::new(system.kind(), system.to_string()),
+        None => io::Error::other(error.to_string()),
+    }
 }
