@@ -247,8 +247,8 @@ impl<C: Connector> Builder<C> {
     }
 
     /// How long a request may wait for a connection before it is answered with an error. Default
-    /// 120 s. One that was sent and may be sent again waits as long once more, from when its
-    /// connection went.
+    /// 120 s. One that was sent and may be sent again waits as long again each time its connection
+    /// went, three times at most.
     pub fn hold(mut self, hold: Duration) -> Self {
         self.config.hold = hold;
         self

@@ -394,7 +394,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Sink<Message> for BridgeTransport<IO> {
         Poll::Ready(this.settle(sent))
     }
 
-    /// Writes a command that was accepted before, and waits 1 s for its turn; `TimedOut` if it does not come.
+    /// Writes a command that was accepted before, and waits 1 s for its turn; `TimedOut` if it does not come. Once begun, the
+    /// writing itself has no limit: set one around this where the bridge may not read.
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let this = &mut *self;
         let waker = this.wakers.sink(cx);
