@@ -161,9 +161,16 @@ impl Whole {
 
     /// Answers what is under way, and ends.
     pub(super) async fn stop(self) {
-        if let Some(behind) = self.behind {
+        if self.behind.is_some() {
             // What it has not been answered by then is unknown to the broker, and who came through its tunnel is cut off.
             answer_all(std::iter::once(&self.calls)).await;
+        }
+        self.withdraw().await;
+    }
+
+    /// The same for one that nobody has chosen: the broker, which may be about to take it, is told before anything else.
+    pub(super) async fn withdraw(self) {
+        if let Some(behind) = self.behind {
             behind.stop().await;
         }
         let started = self.started.into_inner();

@@ -474,7 +474,7 @@ impl Candidate {
 impl Drop for Candidate {
     fn drop(&mut self) {
         if let Some(server) = self.0.take() {
-            tokio::spawn(server.stop());
+            tokio::spawn(server.withdraw());
         }
     }
 }
