@@ -339,6 +339,8 @@ fn structured_edits_go_as_they_are_and_know_the_hash_of_before() {
     assert_eq!(judge("new"), Verdict::Unknown);
     assert_eq!(judge("OLD"), Verdict::DidNotTake);
     assert_eq!(verify.judge(&failure("busy")), Verdict::CannotTell);
+    let deleted = failure("Script not found at 'Assets/Scripts/Foo.cs'.");
+    assert_eq!(verify.judge(&deleted), Verdict::Unknown);
 }
 
 #[test]

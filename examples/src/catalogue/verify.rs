@@ -165,16 +165,19 @@ enum File {
     Unclear,
 }
 
-/// The plugin (10.1) says `Script not found at '…'.` of a file that is not there. Any other
-/// failure (a bad name, a file that cannot be read) proves nothing.
+/// Any other failure (a file that cannot be read, as while another program writes it) proves nothing.
 fn script_file(reply: &Reply) -> File {
-    if reply.success {
-        return File::There(source(&reply.data));
+    match reply.success {
+        true => File::There(source(&reply.data)),
+        false if is_gone(reply) => File::Gone,
+        false => File::Unclear,
     }
-    match reply.error.as_deref() {
-        Some(error) if error.starts_with("Script not found at '") => File::Gone,
-        _ => File::Unclear,
-    }
+}
+
+/// The plugin (10.1) says `Script not found at '…'.` of a file that is not there.
+fn is_gone(reply: &Reply) -> bool {
+    let error = reply.error.as_deref().filter(|_| !reply.success);
+    error.is_some_and(|error| error.starts_with("Script not found at '"))
 }
 
 /// A file that holds something else was there before, since the plugin never overwrites, or was edited since.
@@ -185,8 +188,8 @@ fn created(sent: Option<&str>, found: Option<&str>) -> Verdict {
         (Some(sent), Some(found)) if bare(sent) == bare(found) => Verdict::Took,
         (Some(_), Some(_)) => Verdict::Unknown,
         // A template was asked for: what it says is the plugin's to decide, and whether the file
-        // is older than the call cannot be seen.
-        _ => Verdict::CannotTell,
+        // is older than the call cannot be seen. Nor will it say more that it is read without a text.
+        _ => Verdict::Unknown,
     }
 }
 
@@ -194,6 +197,8 @@ fn created(sent: Option<&str>, found: Option<&str>) -> Verdict {
 /// before the edit came. What the plugin places itself, or formats, is not known here.
 fn edited(reply: &Reply, before: &str, after: Option<&str>) -> Verdict {
     match reply.data.get("sha256").and_then(Value::as_str) {
+        // Somebody has deleted it since.
+        _ if is_gone(reply) => Verdict::Unknown,
         Some(now) if !reply.success || now.is_empty() => Verdict::CannotTell,
         Some(now) if after.is_some_and(|after| now.eq_ignore_ascii_case(after)) => Verdict::Took,
         Some(now) if now.eq_ignore_ascii_case(before) => Verdict::DidNotTake,
