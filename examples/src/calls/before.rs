@@ -50,6 +50,10 @@ impl Calls {
                     refreshed = true;
                     self.import(caller, hash, call, clock).await?;
                 }
+                // Looking at the files may have taken its time.
+                Gate::Go if self.stopping.is_cancelled() => {
+                    return Err(diagnose::shutting_down(None));
+                }
                 Gate::Go => return Ok(None),
                 Gate::Refuse(reply) => return Ok(Some(*reply)),
                 Gate::Hold(busy) => self.hold(caller, hash, call, busy, clock).await?,
@@ -177,7 +181,7 @@ impl Calls {
         files.refreshed(unix_ms());
     }
 
-    /// Looks at the project's files, if it is time to.
+    /// Looks at the project's files, if it is time to. While this server stops, nothing has changed.
     pub(super) async fn changed_by_others(&self, hash: &str) -> bool {
         if self.elsewhere {
             return false;
@@ -186,8 +190,12 @@ impl Calls {
         let due = self.memory().files(now(), hash).due(now());
         if let (Some(root), Some(ours)) = (root, due) {
             let look = tokio::task::spawn_blocking(move || files::newest(root.as_ref(), &ours));
-            // A disk that does not answer must not hold a call.
-            if let Ok(Ok(newest)) = tokio::time::timeout(LOOK, look).await {
+            // A disk that does not answer must not hold a call, nor the end of this server.
+            let looked = tokio::select! {
+                looked = tokio::time::timeout(LOOK, look) => looked,
+                () = self.stopping.cancelled() => return false,
+            };
+            if let Ok(Ok(newest)) = looked {
                 self.memory().files(now(), hash).looked(unix_ms(), newest);
             }
         }
