@@ -388,7 +388,7 @@ impl Calls {
             };
             let is_readable = |verify: &&Verify| match end.why {
                 Some(Why::LinkLost | Why::Silent) => true,
-                // Another editor answers.
+                // Another editor waited for the seat, and answers.
                 Some(Why::Superseded) => verify.is_in_files(),
                 _ => false,
             };

@@ -52,7 +52,7 @@ pub(super) async fn run(
     } = hosted;
     let no_place = |error: io::Error, wanted: &[IpAddr]| {
         let holder = port_holder(options.port, wanted);
-        let holder = holder.map_or_else(String::new, |it| format!("; {it} has the port"));
+        let holder = holder.map_or_else(String::new, |it| format!("; the port is held by {it}"));
         let text = format!(
             "cannot listen on {host}, port {}: {error}{holder}",
             options.port
