@@ -159,9 +159,12 @@ where
             if let Some(end) = self.dial(dialer).await {
                 return end;
             }
-            let Some(cause) = self.converse(dialer).await else {
+            let cause = self.converse(dialer).await;
+            // Also if the connection ended in that same turn: by a failed write or a timer, which is
+            // found again when it is drained.
+            if self.dropped {
                 return End::Asked(Close::Dropped);
-            };
+            }
             tracing::debug!(%cause, "the connection ended");
             if let Some(transport) = self.transport.take() {
                 part(transport);
@@ -169,9 +172,6 @@ where
             let now = self.read_clocks();
             self.driver.lost(now, &cause);
             dialer.ended(&cause);
-            if self.dropped {
-                return End::Asked(Close::Dropped);
-            }
         }
     }
 
@@ -231,11 +231,8 @@ where
         self.driver.refuse(refusal);
     }
 
-    /// Until the connection ends, and why; or the client is gone: `None`.
-    async fn converse<C: Connector<Transport = T>>(
-        &mut self,
-        dialer: &mut Dialer<C>,
-    ) -> Option<Error> {
+    /// Until the connection ends, or the client is gone.
+    async fn converse<C: Connector<Transport = T>>(&mut self, dialer: &mut Dialer<C>) -> Error {
         let now = self.read_clocks();
         self.driver.connected(now);
         self.unflushed = false;
@@ -246,14 +243,14 @@ where
             for _ in 0..ROUNDS {
                 let moved = match self.poll_turn(now, cx) {
                     Ok(moved) => moved,
-                    Err(cause) => return Poll::Ready(Some(cause)),
+                    Err(cause) => return Poll::Ready(cause),
                 };
                 if !established && self.driver.is_open() {
                     established = true;
                     dialer.established();
                 }
                 if self.dropped {
-                    return Poll::Ready(None);
+                    return Poll::Ready(Error::new(ErrorKind::Closed));
                 }
                 if !moved {
                     return Poll::Pending;
