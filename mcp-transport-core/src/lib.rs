@@ -1,11 +1,4 @@
-//! Transports that outlive the connection.
-//!
-//! A *connection* is one transport's life; a *session* is what outlives connections. This crate has
-//! the words that the family shares: [`Message`], [`Error`], [`Transport`], [`Connector`] and
-//! [`Listener`], and the parts that keep a session going: who may retry and when, what is sent
-//! again and what is settled as unknown, and who lost a seat to whom.
-//!
-//! Decisions live in modules without I/O, tasks or clocks; a few shells act on them.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod answering;
@@ -42,8 +35,3 @@ pub use retry::RetryPolicy;
 pub use slot::Slot;
 pub use transport::{BoxTransport, Connector, Listener, Transport, TransportExt};
 pub use typed::Typed;
-
-/// Compiles the samples of the readme.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
