@@ -20,8 +20,8 @@ const GOALS: [(usize, f64); 2] = [(8, 1.0), (64, 1.3)];
 /// What nginx may need, and the broker may not.
 const PROCESSOR: f64 = 0.8;
 
-/// What a request costs the Mono broker with a plugin that runs one call at a time, at 64 connections; it was measured on
-/// another day on a machine like that of the README's table, in seconds.
+/// What a request costs the Mono broker with a plugin that runs one call at a time, at 64 connections: measured once, on
+/// a machine like that of the README's table, in seconds.
 const MONO: f64 = 655e-6;
 
 const START: Duration = Duration::from_secs(10);
