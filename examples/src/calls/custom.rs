@@ -10,6 +10,7 @@ use super::{Caller, Calls, Clock, diagnose, now};
 use crate::catalogue::custom::CustomCall;
 use crate::catalogue::{Call, Reply, Toolset};
 use crate::hub::{Instance, Phase, Request, Standing, operation_id};
+use crate::logic::never_sent;
 use mcp_transport_core::delivery::Replay;
 use mcp_transport_core::{Ending, Outcome};
 use serde_json::{Value, json};
@@ -70,12 +71,15 @@ impl Calls {
         let hash = self.target(caller, selector, &mut clock).await?;
         match self.editor(&hash).filter(|editor| editor.tools.is_some()) {
             Some(editor) => Ok(editor),
-            None => Ok(self.sync_tools(caller, Some(&hash)).await?.0),
+            None => {
+                let told = self.sync_tools(caller, Some(&hash)).await;
+                Ok(told.map_err(never_sent)?.0)
+            }
         }
     }
 
     /// Whether it is certain that no project has a tool of this name: there are editors, nobody else is expected, and each has
-    /// said what it offers, or has quit.
+    /// said what it offers, or has quit. What one that reloads now will bring is not known.
     pub fn is_nobodys(&self, tool: &str) -> bool {
         let editors = self.hub.snapshot();
         let lacks = |one: &Instance| match &one.tools {

@@ -41,7 +41,7 @@ mod text_edits;
 
 use std::time::Duration;
 
-use mcp_transport_core::Ending;
+use mcp_transport_core::{Ending, Outcome};
 use serde_json::Value;
 
 use crate::catalogue::{BadArguments, Call, Reply};
@@ -112,6 +112,20 @@ const STRUCTURED: &[&str] = &[
 /// The edits that become ranges here.
 const TEXT: &[&str] = &["replace_range", "regex_replace", "prepend", "append"];
 
+/// The ending of a call which asks something before it changes anything, if that question got no answer. Whatever became of the
+/// question, and whether its answer can be fetched later: the change was not sent.
+pub(crate) fn never_sent(ending: Ending) -> Ending {
+    if ending.outcome == Outcome::NotDelivered {
+        return ending;
+    }
+    let text = format!(
+        "This call was not sent, since the question that comes before it got no answer ({}). It changed nothing: send it again.",
+        ending.cause
+    );
+    // With the cause that it had: a server that ends leaves the call to the next one.
+    Ending::new(Outcome::NotDelivered, ending.cause, text)
+}
+
 /// The answer with this in its `data`, unless it says it itself.
 fn with(mut value: Value, name: &str, what: Value) -> Value {
     if let Some(value) = value.as_object_mut() {
@@ -124,4 +138,57 @@ fn with(mut value: Value, name: &str, what: Value) -> Value {
         }
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::Catalogue;
+    use serde_json::json;
+
+    /// What this call hears whose first command ended so.
+    fn first_unanswered(tool: &str, args: &Value, ending: Ending) -> Ending {
+        let tool = Catalogue::builtin().tool(tool).expect("it is there");
+        let args = args.as_object().cloned().expect("an object");
+        let call = tool.prepare(args).expect("good arguments");
+        let handler = tool.handler.as_deref().expect("it has one");
+        let mut logic = start(handler, &call).expect("known").expect("good");
+        assert!(matches!(logic.step(None), Step::Ask(_)));
+        logic.unanswered(ending)
+    }
+
+    #[test]
+    fn an_edit_whose_script_could_not_be_read_was_not_sent() {
+        let line = json!({"startLine": 1, "startCol": 1, "endLine": 1, "endCol": 1, "newText": ""});
+        let text = json!({"op": "append", "text": "// z"});
+        let method = json!({"op": "delete_method", "className": "Foo", "methodName": "Bar"});
+        for (tool, args) in [
+            (
+                "apply_text_edits",
+                json!({"uri": "Assets/Foo.cs", "edits": [line], "precondition_sha256": "abc"}),
+            ),
+            (
+                "script_apply_edits",
+                json!({"name": "Foo", "path": "Assets", "edits": [text]}),
+            ),
+            (
+                "script_apply_edits",
+                json!({"name": "Foo", "path": "Assets", "edits": [method]}),
+            ),
+        ] {
+            let late = Ending::new(Outcome::Running, "editor_busy", "ask for it later");
+            let ended = first_unanswered(tool, &args, late.operation_id("op-1"));
+            assert_eq!(ended.outcome, Outcome::NotDelivered, "{args}");
+            assert_eq!((ended.operation_id, ended.retryable), (None, true));
+            assert_eq!(ended.cause, "editor_busy");
+        }
+    }
+
+    #[test]
+    fn a_search_whose_answer_comes_late_says_how_to_ask_for_it() {
+        let args = json!({"uri": "Assets/Foo.cs", "pattern": "x"});
+        let late = Ending::new(Outcome::Running, "editor_busy", "ask for it later");
+        let late = late.operation_id("op-1");
+        assert_eq!(first_unanswered("find_in_file", &args, late.clone()), late);
+    }
 }

@@ -3,12 +3,13 @@
 //! The script is read before, though the client says its hash: what the edit makes of that text is the proof that it was made, if
 //! its answer is lost.
 
+use mcp_transport_core::Ending;
 use serde_json::{Map, Value, json};
 
 use super::position::{self, Position};
 use super::ranges::{self, Range};
 use super::source::{self, Script, sha};
-use super::{Logic, Step, with};
+use super::{Logic, Step, never_sent, with};
 use crate::catalogue::{BadArguments, Call, Problem, Reply};
 
 pub(super) fn begin(call: &Call) -> Result<Box<dyn Logic>, BadArguments> {
@@ -84,6 +85,13 @@ impl Logic for TextEdits {
                 Step::Done(value)
             }
             (State::Read | State::Sent(_), None) => unreachable!("it never waits"),
+        }
+    }
+
+    fn unanswered(&self, ending: Ending) -> Ending {
+        match self.state {
+            State::Read => never_sent(ending),
+            State::Begin | State::Sent(_) => ending,
         }
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::ranges::{self, Range};
 use super::source::{self, Script, sha};
-use super::{Logic, STRUCTURED, Step, with};
+use super::{Logic, STRUCTURED, Step, never_sent, with};
 use crate::catalogue::{BadArguments, Call, Reply};
 
 /// One edit under the names that the plugin knows.
@@ -100,6 +100,7 @@ impl Logic for ScriptEdits {
 
     fn unanswered(&self, ending: Ending) -> Ending {
         match self.state {
+            State::Hashed | State::Read => never_sent(ending),
             State::StructuredSent { after_text: true } => half_made(ending),
             _ => ending,
         }
