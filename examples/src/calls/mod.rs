@@ -505,7 +505,8 @@ impl Calls {
     }
 
     async fn tell(&self, caller: &Caller, clock: &mut Clock, text: String) {
-        let waited = now() - clock.started;
+        // Of all its commands: what a client is told may never decrease.
+        let waited = now() - caller.since;
         clock.next_progress += PROGRESS_EVERY;
         if let Some(progress) = &caller.progress {
             // A client that does not read must not stop its own call.
