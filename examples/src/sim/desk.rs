@@ -158,7 +158,13 @@ impl Desk {
     pub(super) fn execute(&mut self, command: Command<'_>) -> (Value, Option<End>) {
         let probe = wire::is_probe(command.name);
         let armed = self.armed().filter(|point| !probe && point.took_effect());
-        let outcome = lock(&self.world).execute(self.unix_ms(), command);
+        let now = self.unix_ms();
+        let mut world = lock(&self.world);
+        let outcome = world.execute(now, command);
+        if !probe {
+            world.strikes_mut().executed();
+        }
+        drop(world);
         // One reload serves both, the one that waited and the one that the command causes.
         let struck = armed.map(|point| self.struck(point)).or_else(|| {
             let cause = outcome.reload?;

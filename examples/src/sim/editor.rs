@@ -186,6 +186,12 @@ impl Editor {
         self.orders.send_modify(|orders| orders.strikes += 1);
     }
 
+    /// The same, after this many commands: one of several that a call needs.
+    pub fn strike_after(&self, commands: u32, point: Point) {
+        lock(&self.world).strikes_mut().spare(commands);
+        self.strike(point);
+    }
+
     /// Stalls the main loop, or lets it go on: the socket lives and unsolicited pongs go out, on the
     /// bridge pings are answered, but the next command is not executed, and nothing behind it is
     /// read. No heartbeat is written meanwhile.

@@ -79,6 +79,8 @@ pub struct Strikes {
     any: Bag<4>,
     caused: Bag<2>,
     armed: Option<Point>,
+    /// So many commands come before the one that is struck.
+    spared: u32,
     struck: [u64; 4],
 }
 
@@ -91,6 +93,7 @@ impl Strikes {
             // Another stream, so that caused reloads do not shift the timer's story.
             caused: Bag::new(Point::AFTER_ITS_CAUSE, !seed),
             armed: None,
+            spared: 0,
             struck: [0; 4],
         }
     }
@@ -110,6 +113,16 @@ impl Strikes {
         self.armed.get_or_insert(point);
     }
 
+    /// Lets so many commands be executed before the one that is struck.
+    pub fn spare(&mut self, commands: u32) {
+        self.spared = commands;
+    }
+
+    /// Records that a command was executed.
+    pub fn executed(&mut self) {
+        self.spared = self.spared.saturating_sub(1);
+    }
+
     /// Draws a point and arms it, unless one is armed already.
     pub fn arm_drawn(&mut self) {
         if self.armed.is_none() {
@@ -117,10 +130,10 @@ impl Strikes {
         }
     }
 
-    /// The strike that waits for a command.
+    /// The strike that waits for the next command.
     #[must_use]
     pub fn armed(&self) -> Option<Point> {
-        self.armed
+        self.armed.filter(|_| self.spared == 0)
     }
 
     /// Records that a reload struck at `point`, and disarms.
