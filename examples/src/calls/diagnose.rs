@@ -438,7 +438,7 @@ pub fn unknown_operation() -> Ending {
     Ending::new(
         Outcome::Unknown,
         "unknown_operation",
-        "Nothing is kept under this operation_id: results and endings are kept for 10 minutes, for the session that made the call, by the server that took it. Check the id; if it is right and not that old, the session is another one, or the server was started again since, or another one has its place: look at what the call should have changed.",
+        "Nothing is kept under this operation_id: results and endings are kept for 10 minutes, for the session that made the call, by the server that took it. Check the id; if it is right and not that old, the session is another one, or the server was started again since, or another server has its place: look at what the call should have changed.",
     )
 }
 
