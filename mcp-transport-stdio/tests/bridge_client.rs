@@ -122,6 +122,22 @@ async fn a_notice_in_place_of_an_answer_ends_the_connection_with_every_field() {
 }
 
 #[tokio::test]
+async fn a_refusal_in_place_of_an_answer_ends_the_connection_and_is_nobodys_answer() {
+    let (mut link, mut bridge) = open(4096).await;
+    link.send(Message::from("{}")).await.unwrap();
+    read_frame(&mut bridge).await;
+    let said =
+        r#"{"status":"error","reason":"seat_taken","error":"Close it.","seat_holder":"[::1]:1"}"#;
+    bridge.write_all(&frame(said.as_bytes())).await.unwrap();
+    let error = soon("its end", link.next()).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), SUPERSEDED);
+    let eviction = error.eviction().unwrap();
+    assert_eq!(eviction.newcomer(), Some("[::1]:1"));
+    assert_eq!(eviction.text(), "Close it.");
+    assert!(link.next().await.is_none());
+}
+
+#[tokio::test]
 async fn a_notice_that_lay_in_the_buffer_is_seen_before_anything_is_written() {
     let (mut link, mut bridge) = open(4096).await;
     bridge.write_all(&notice().1).await.unwrap();

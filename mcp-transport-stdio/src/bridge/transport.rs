@@ -12,7 +12,9 @@
 )]
 
 use super::both::Both;
-use super::wire::{self, Claim, ClientCodec, Incoming, MAX_PAYLOAD, PING, Torn, WELCOME_TIMEOUT};
+use super::wire::{
+    self, Claim, ClientCodec, Incoming, MAX_PAYLOAD, PING, Refusal, Torn, WELCOME_TIMEOUT,
+};
 use bytes::Bytes;
 use futures::{Sink, SinkExt as _, Stream, StreamExt as _, ready};
 use mcp_transport_core::codec::{self, Framed};
@@ -226,10 +228,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> BridgeTransport<IO> {
     /// Says what a frame is to us now: an answer for the stream, or none.
     fn heard(&mut self, frame: Message) -> Result<Option<Message>, Error> {
         self.keep_alive.heard(now());
-        let incoming = wire::incoming(frame.as_bytes());
-        if let Incoming::Evicted(eviction) = incoming {
-            return Err(Error::evicted(eviction));
-        }
+        let incoming = match wire::incoming(frame.as_bytes()) {
+            Incoming::Evicted(eviction) => return Err(Error::evicted(eviction)),
+            // In the place of an answer: somebody took the seat as the command was on its way.
+            Incoming::Refused(refusal) => return Err(refused(refusal)),
+            incoming => incoming,
+        };
         match self.phase {
             Phase::Called => {
                 self.phase = Phase::Idle;
@@ -433,14 +437,15 @@ where
         answer.ok_or_else(|| lost("the bridge closed instead of answering the claim"))??;
     match wire::incoming(answer.as_bytes()) {
         Incoming::Evicted(eviction) => Err(Error::evicted(eviction)),
-        Incoming::Refused(refusal) => Err(Error::evicted(
-            Eviction::new(EvictionReason::Superseded)
-                .by(refusal.holder)
-                .saying(refusal.text),
-        )),
+        Incoming::Refused(refusal) => Err(refused(refusal)),
         // A bridge without seats answers what it likes, and serves us.
         Incoming::Pong | Incoming::Answer => Ok(()),
     }
+}
+
+fn refused(refusal: Refusal) -> Error {
+    let eviction = Eviction::new(EvictionReason::Superseded).by(refusal.holder);
+    Error::evicted(eviction.saying(refusal.text))
 }
 
 fn late(what: &str, limit: Duration) -> Error {
