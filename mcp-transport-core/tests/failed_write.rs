@@ -204,6 +204,16 @@ async fn a_host_that_never_stops_talking_does_not_keep_a_connection_whose_write_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_that_takes_no_more_and_says_nothing_does_not_keep_its_connection() {
+    let mut rig = Rig::new(false).await;
+    rig.broken.store(true, Ordering::Relaxed);
+    rig.link.feed(request(1, "tools/call")).await.unwrap();
+    time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(rig.dials.load(Ordering::Relaxed), 2);
+    drop(rig.host);
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_failed_write_nothing_is_read_that_has_ended_though_the_client_lets_go_meanwhile() {
     let mut rig = Rig::new(false).await;
     rig.call(50).await;

@@ -55,8 +55,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// How often to look whether the machine slept, while something has a deadline.
 const GLANCE: Duration = Duration::from_secs(1);
 
-/// How long is read what the host said before a write failed: it may have arrived without the
-/// runtime having heard of it yet.
+/// How long is waited for what the host said before a write failed: it may have arrived without the
+/// runtime having heard of it yet. A host that goes on talking is ended by the number of its messages.
 const LAST_WORDS: Duration = Duration::from_millis(20);
 
 /// How many messages are moved from one source before the others have their turn.
@@ -245,7 +245,7 @@ where
                     Ok(moved) => moved,
                     Err(cause) => return Poll::Ready(cause),
                 };
-                if !established && self.driver.is_open() {
+                if !established && self.last_words.is_none() && self.driver.is_open() {
                     established = true;
                     dialer.established();
                 }
