@@ -238,9 +238,14 @@ async fn hand_over(
 
 /// What lies beneath an error of the engine, which may be exchanged: in the system's words, or its own.
 fn beneath(error: &hyper::Error) -> io::Error {
-    let cause = error.source();
-    match cause.and_then(|cause| cause.downcast_ref::<io::Error>()) {
-        Some(system) => io::Error::new(system.kind(), system.to_string()),
-        None => io::Error::other(error.to_string()),
+    let Some(cause) = error.source() else {
+        return io::Error::other(error.to_string());
+    };
+    match cause.downcast_ref::<io::Error>() {
+        Some(system) => match system.raw_os_error() {
+            Some(number) => io::Error::from_raw_os_error(number),
+            None => io::Error::new(system.kind(), system.to_string()),
+        },
+        None => io::Error::other(format!("{error}: {cause}")),
     }
 }
