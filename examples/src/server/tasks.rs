@@ -111,7 +111,7 @@ pub(super) fn as_operation(calls: &Calls, id: &str, owner: Option<&str>) -> Opti
 
 pub(super) fn unknown_task(id: &str) -> ErrorData {
     let text = format!(
-        "There is no task {id:?}. A task is kept for 10 minutes after its end, for the one who began it; or the server was replaced since: look at what it should have changed."
+        "There is no task {id:?}. A task is kept for 10 minutes after its end, for the one who began it. If the id is right and not that old, the server was replaced since: look at what the task should have changed."
     );
     ErrorData::invalid_params(text, None)
 }
