@@ -186,9 +186,8 @@ fn created(sent: Option<&str>, found: Option<&str>) -> Verdict {
     let bare = |text| str::trim_start_matches(text, '\u{feff}');
     match (sent, found) {
         (Some(sent), Some(found)) if bare(sent) == bare(found) => Verdict::Took,
-        (Some(_), Some(_)) => Verdict::Unknown,
-        // A template was asked for: what it says is the plugin's to decide, and whether the file
-        // is older than the call cannot be seen. Nor will it say more that it is read without a text.
+        // Also where a template was asked for: what it says is the plugin's to decide, and whether the
+        // file is older than the call cannot be seen. A file that is read without a text says no more later.
         _ => Verdict::Unknown,
     }
 }
